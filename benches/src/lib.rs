@@ -1,0 +1,1 @@
+//! Shared input and helpers of the benchmarks.

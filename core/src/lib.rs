@@ -1,0 +1,1 @@
+//! The listening half of a voice agent.

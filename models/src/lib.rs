@@ -1,0 +1,1 @@
+//! Model weights that listenkit may ship in any product.

@@ -1,1 +1,15 @@
-//! The listening half of a voice agent.
+//! The listening half of a voice agent: PCM frames in, "the user started, stopped, finished their turn" out.
+
+pub mod error;
+pub mod event;
+pub mod pcm;
+mod timeline;
+pub mod units;
+
+pub use error::{ConfigError, InputError, ModelError};
+pub use event::{
+    EndOfSpeech, EndOfTurn, EndReason, Event, FormatChanged, Gap, Output, Segment, StartOfSpeech,
+    TurnAmended, TurnEndReason, TurnQuery, Wait, WindowScore,
+};
+pub use pcm::{Downmix, Format, Frame, SampleFormat, Samples};
+pub use units::{Probability, SampleCount, SamplePos, SampleRate};

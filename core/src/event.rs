@@ -1,0 +1,342 @@
+//! What comes out of the detector.
+//!
+//! Every event is a small `Copy` value. `at` says where in the audio something happened, `decided_at` how
+//! much audio had to be seen to know it: both are positions at the input rate, and their difference is the decision
+//! delay, the same on every machine.
+
+use crate::pcm::Format;
+use crate::units::{Probability, SampleCount, SamplePos};
+
+/// One thing the detector says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Output {
+    /// Something happened in the audio.
+    Event(Event),
+    /// A turn model is asked whether the user is finished. Answer with
+    /// [`Input::TurnAnswer`](crate::Input::TurnAnswer), late or never.
+    TurnQuery(TurnQuery),
+}
+
+/// Something that happened in the audio.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The probability of one window; only if asked for with
+    /// [`DetectorConfig::report_windows`](crate::DetectorConfig::report_windows).
+    Window(WindowScore),
+    /// The user began to speak.
+    StartOfSpeech(StartOfSpeech),
+    /// The user stopped speaking, for now. Exactly one for every start.
+    EndOfSpeech(EndOfSpeech),
+    /// The audio of a speech segment is complete; only in segmenting mode.
+    SegmentReady(Segment),
+    /// The user's turn is over.
+    EndOfTurn(EndOfTurn),
+    /// A transcript arrived for a turn that is already over.
+    TurnAmended(TurnAmended),
+    /// The stream goes on in another format.
+    FormatChanged(FormatChanged),
+    /// Audio is missing here.
+    Gap(Gap),
+}
+
+impl Event {
+    /// The last position the event needed.
+    pub const fn decided_at(&self) -> SamplePos {
+        match self {
+            Self::Window(e) => e.decided_at,
+            Self::StartOfSpeech(e) => e.decided_at,
+            Self::EndOfSpeech(e) => e.decided_at,
+            Self::SegmentReady(e) => e.decided_at,
+            Self::EndOfTurn(e) => e.decided_at,
+            Self::TurnAmended(e) => e.decided_at,
+            Self::FormatChanged(e) => e.resumes_at,
+            Self::Gap(e) => SamplePos(e.at.0.saturating_add(e.duration.0)),
+        }
+    }
+}
+
+/// Speech probability of one model window.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WindowScore {
+    /// First input sample of the window.
+    pub start: SamplePos,
+    /// End of the window, exclusive. Windows lie back to back.
+    pub end: SamplePos,
+    /// Samples of input that were needed to compute it.
+    pub decided_at: SamplePos,
+    /// Probability that the window holds speech, after smoothing if that is on.
+    pub probability: Probability,
+}
+
+/// The user began to speak.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StartOfSpeech {
+    /// Number of the segment, from 0.
+    pub segment: u64,
+    /// Number of the turn it belongs to, from 0.
+    pub turn: u64,
+    /// First sample of the first window of speech.
+    pub at: SamplePos,
+    /// When `min_speech_duration` was reached.
+    pub decided_at: SamplePos,
+    /// Probability of the window that decided.
+    pub probability: Probability,
+}
+
+/// The user stopped speaking.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EndOfSpeech {
+    /// Number of the segment.
+    pub segment: u64,
+    /// Number of the turn it belongs to.
+    pub turn: u64,
+    /// End of the last window of speech.
+    pub at: SamplePos,
+    /// When it was known: `min_silence_duration` later, or when the stream broke off.
+    pub decided_at: SamplePos,
+    /// Windows of speech only, without the pauses inside the segment.
+    pub speech_duration: SampleCount,
+    /// From the start of speech to `at`, pauses included.
+    pub segment_duration: SampleCount,
+    /// Why it ended.
+    pub reason: EndReason,
+}
+
+/// Why a speech segment ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EndReason {
+    /// Silence lasted `min_silence_duration`.
+    Silence,
+    /// It grew to `max_segment_duration` and was split; speech goes on in the next part.
+    /// Only [`Segment`]s end so, never [`EndOfSpeech`].
+    Split,
+    /// End of input.
+    Flush,
+    /// Audio was missing, or the user was muted.
+    Gap,
+    /// The stream changed its format.
+    FormatChange,
+    /// The detector was reset.
+    Reset,
+}
+
+impl EndReason {
+    /// The name used in JSON and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Silence => "silence",
+            Self::Split => "split",
+            Self::Flush => "flush",
+            Self::Gap => "gap",
+            Self::FormatChange => "format_change",
+            Self::Reset => "reset",
+        }
+    }
+}
+
+/// A finished stretch of speech with the padding around it: what a non-streaming recogniser gets.
+///
+/// The samples are read with [`Outputs::audio`](crate::Outputs::audio) or
+/// [`Detector::audio`](crate::Detector::audio), at the input's own rate and format.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Segment {
+    /// Number of the segment, from 0.
+    pub segment: u64,
+    /// Part of the segment, from 0; above 0 only when it was split.
+    pub part: u32,
+    /// Number of the turn it belongs to.
+    pub turn: u64,
+    /// First sample, prefix padding included. Never before the end of the segment before it.
+    pub start: SamplePos,
+    /// End, tail padding included; exclusive.
+    pub end: SamplePos,
+    /// First sample of the first window of speech.
+    pub speech_start: SamplePos,
+    /// End of the last window of speech.
+    pub speech_end: SamplePos,
+    /// When it was known to be complete.
+    pub decided_at: SamplePos,
+    /// Windows of speech only, without the pauses inside.
+    pub speech_duration: SampleCount,
+    /// The next part follows without a gap.
+    pub continues: bool,
+    /// Why it ended here.
+    pub reason: EndReason,
+}
+
+impl Segment {
+    /// Whether this part begins where the part before it was split off.
+    pub const fn is_continuation(&self) -> bool {
+        self.part > 0
+    }
+
+    /// Samples from start to end.
+    pub const fn len(&self) -> SampleCount {
+        self.end.since(self.start)
+    }
+
+    /// Whether it holds no sample; never true of a segment from a detector.
+    pub const fn is_empty(&self) -> bool {
+        self.len().0 == 0
+    }
+}
+
+/// The user's turn is over: the agent may answer. The record says why, with its arithmetic.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EndOfTurn {
+    /// Number of the turn, from 0.
+    pub turn: u64,
+    /// Start of its first speech.
+    pub start: SamplePos,
+    /// The anchor of every delay: end of the last window of speech in the turn.
+    pub last_voiced: SamplePos,
+    /// When the turn was declared over.
+    pub decided_at: SamplePos,
+    /// What the decision had been waiting for when it fell.
+    pub wait: Wait,
+    /// The answer of the turn model for this pause, if there was one in time.
+    pub probability: Option<Probability>,
+    /// What `probability` was compared with.
+    pub threshold: Option<Probability>,
+    /// Smallest delay in force, in samples (learned, if endpointing is dynamic).
+    pub min_delay: SampleCount,
+    /// Largest delay in force, in samples.
+    pub max_delay: SampleCount,
+    /// Why it ended.
+    pub reason: TurnEndReason,
+}
+
+impl EndOfTurn {
+    /// `decided_at - last_voiced`: how long the user had been silent.
+    pub const fn delay(&self) -> SampleCount {
+        self.decided_at.since(self.last_voiced)
+    }
+}
+
+/// What the end of a turn waited for last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Wait {
+    /// `min_delay` after the last voiced sample (or the end of the segment, if that came later).
+    Min,
+    /// `max_delay` after the last voiced sample.
+    Max,
+    /// The turn model: its answer, or the end of the time it is given.
+    Model,
+    /// The transcript: its arrival, or the end of `transcript_wait`.
+    Transcript,
+    /// `max_turn_duration`.
+    Ceiling,
+    /// Nothing: the caller ended the turn, or the stream ended.
+    Flush,
+}
+
+impl Wait {
+    /// The name used in JSON and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Min => "min",
+            Self::Max => "max",
+            Self::Model => "model",
+            Self::Transcript => "transcript",
+            Self::Ceiling => "ceiling",
+            Self::Flush => "flush",
+        }
+    }
+}
+
+/// Why a turn ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TurnEndReason {
+    /// Silence alone: no turn model is in use.
+    Silence,
+    /// The model found the turn complete (`probability >= threshold`).
+    Complete,
+    /// The model found it unfinished, and the user did not go on within `max_delay`.
+    Unfinished,
+    /// The model did not answer in time, so silence alone decided.
+    NoAnswer,
+    /// The transcript did not come within `transcript_wait`.
+    NoTranscript,
+    /// The turn reached `max_turn_duration`.
+    TooLong,
+    /// The caller committed the turn.
+    Committed,
+    /// End of input.
+    EndOfInput,
+    /// The detector was reset.
+    Reset,
+}
+
+impl TurnEndReason {
+    /// The name used in JSON and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Silence => "silence",
+            Self::Complete => "complete",
+            Self::Unfinished => "unfinished",
+            Self::NoAnswer => "no_answer",
+            Self::NoTranscript => "no_transcript",
+            Self::TooLong => "too_long",
+            Self::Committed => "committed",
+            Self::EndOfInput => "end_of_input",
+            Self::Reset => "reset",
+        }
+    }
+}
+
+/// A transcript arrived for a turn that is already over; it does not make a second turn.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TurnAmended {
+    /// The turn it belongs to.
+    pub turn: u64,
+    /// Where that turn's speech ended.
+    pub at: SamplePos,
+    /// When the transcript arrived.
+    pub decided_at: SamplePos,
+}
+
+/// The stream goes on in another format. Speech that was open has been ended before.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FormatChanged {
+    /// Where it happened, in samples of the old rate.
+    pub at: SamplePos,
+    /// The same instant in samples of the new rate; positions go on from here.
+    pub resumes_at: SamplePos,
+    /// The format so far.
+    pub from: Format,
+    /// The format from here on.
+    pub to: Format,
+}
+
+/// Audio is missing: muted, lost, or late by more than the caller's patience.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Gap {
+    /// First missing sample.
+    pub at: SamplePos,
+    /// Missing samples; the stream goes on behind them.
+    pub duration: SampleCount,
+    /// Short gaps are heard as silence and nothing is interrupted; long ones end open speech and start
+    /// the models afresh.
+    pub concealed: bool,
+}
+
+/// A question to a turn model: is the user finished? A `Copy` ticket; the audio is read with
+/// [`Outputs::turn_audio`](crate::Outputs::turn_audio).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TurnQuery {
+    /// Comes back in the answer. Never reused.
+    pub id: u64,
+    /// The turn in question.
+    pub turn: u64,
+    /// Start of the turn's first speech.
+    pub start: SamplePos,
+    /// End of its last window of speech.
+    pub last_voiced: SamplePos,
+    /// When the question was asked; the audio to judge ends here.
+    pub decided_at: SamplePos,
+}

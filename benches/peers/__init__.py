@@ -1,0 +1,1 @@
+"""The peers that listenkit is measured beside: their environment, their drivers, the report."""

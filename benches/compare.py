@@ -384,16 +384,14 @@ def bars(sections, ours):
 
 
 def make_clip(python, given, seconds, out):
-    """The clip for everyone: the given file, or our speech fixtures, or the corpus' labelled clips."""
+    """The clip for everyone: the given file, or the fixtures with human speech."""
     if given:
         sources = [Path(given)]
     else:
-        # A fixture holds speech when its golden events say so.
-        expected = sorted((setup.ROOT / "fixtures").glob("*/expected.jsonl"))
-        sources = [path.parent / "audio.wav" for path in expected if "start_of_speech" in path.read_text()]
-        folder = setup.corpus()
-        if not sources and folder:
-            sources = sorted((folder / "public" / "vad").glob("*.wav"))
+        # Human speech, the fixtures whose manifest says where the words lie.
+        manifests = sorted((setup.ROOT / "fixtures").glob("*/manifest.toml"))
+        speech = [path.parent for path in manifests if "[[speech]]" in path.read_text()]
+        sources = [path / "audio.wav" for path in speech if not path.name.startswith("synthetic")]
     sources = [path for path in sources if path.exists()]
     if not sources:
         raise SystemExit("no audio: give --audio FILE.wav, or run from a checkout with fixtures/")

@@ -1,0 +1,557 @@
+//! When the user's turn is over: a state machine over positions, without audio, allocation or clock.
+
+mod decision;
+mod delay;
+#[cfg(test)]
+mod tests;
+mod timers;
+
+use crate::event::{EndOfTurn, TurnAmended, TurnEndReason, TurnQuery, Wait};
+use crate::units::{Probability, SampleCount, SamplePos, SampleRate};
+use decision::{Answer, Rules, Turn};
+use delay::DelayPolicy;
+pub(crate) use delay::Delays;
+use timers::{Timer, Timers};
+
+/// Everything an [`Endpointer`] is told once, in samples at the input rate.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EndpointerConfig {
+    /// Expresses learned delays and one millisecond; positions are samples already.
+    pub(crate) rate: SampleRate,
+    /// Length of one model window, rounded up: the longest a decision is held back for a pending onset.
+    pub(crate) window: SampleCount,
+    /// Smallest and largest delay after the last voiced sample.
+    pub(crate) delays: Delays,
+    /// The turn model, if one is in use.
+    pub(crate) model: Option<ModelVote>,
+    /// How long after the last voiced sample a turn without any transcript is kept open for it. `None`: there
+    /// is no source of text. Zero: never wait.
+    pub(crate) transcript_wait: Option<SampleCount>,
+    /// Longest turn, from its start.
+    pub(crate) max_turn: Option<SampleCount>,
+    /// User speech that begins this close to the agent's is never taken for a backchannel. LiveKit: 0.25 s.
+    pub(crate) agent_speech_grace: SampleCount,
+    /// How long after the end of a turn a transcript without a position still belongs to it.
+    pub(crate) amend_window: SampleCount,
+}
+
+/// How a turn model takes part.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ModelVote {
+    /// From this probability on the turn counts as complete.
+    pub(crate) threshold: Probability,
+    /// How long after the last voiced sample the answer is awaited; the largest delay bounds it too.
+    pub(crate) timeout: SampleCount,
+    /// Windows of silence after which the model is asked, so that its time hides inside the smallest
+    /// delay. Zero counts as one.
+    pub(crate) query_after_windows: u32,
+}
+
+/// What an [`Endpointer`] says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum TurnOutput {
+    /// The turn is over.
+    EndOfTurn(EndOfTurn),
+    /// A turn model is asked about the pause that has begun.
+    Query(TurnQuery),
+    /// A transcript belongs to a turn that is over.
+    Amended(TurnAmended),
+}
+
+/// What an [`Endpointer`] counted, over its life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TurnStats {
+    /// Answers to no open question: late, repeated, or about a pause the user has ended.
+    pub(crate) stale_answers: u64,
+    /// Turns forgotten by [`Endpointer::clear`].
+    pub(crate) cleared_turns: u64,
+    /// Transcripts that came late for such a turn.
+    pub(crate) dropped_transcripts: u64,
+}
+
+/// Decides when the user's turn is over.
+///
+/// # Protocol
+/// Three kinds of input. The *segmenter's*, for every window in this order: `speech_started` (if the window
+/// confirmed it), `window`, `speech_ended` (if the window decided it). *Time*: [`advance`](Self::advance) to
+/// every position given by [`deadline`](Self::deadline), and to the end of what was pushed; at one position
+/// the segmenter goes first, so that speech wins over a timer. The *host's*, at the current position.
+/// [`poll`](Self::poll) until `None` after every position at which something was put in. Positions that run
+/// backwards are taken as the latest one seen.
+///
+/// # Rules
+/// * **Turn.** It opens with the first confirmed speech after the turn before it, and ends once. Numbers
+///   count up by one.
+/// * **Anchor.** Delays run from the end of the last voiced window of confirmed speech, and side by side:
+///   the largest decides. See [`Turn::decide`] for all the arithmetic.
+/// * **Bound.** A turn ends at most `max_delay` plus one window after the anchor, or with the end of its
+///   speech if the segmenter took longer than that to see it. The ceiling and the host may end it earlier.
+/// * **Going on.** Speech before the deadline cancels it. A decision that falls while speech seems to begin
+///   waits for the next window to tell, once, and at most one window long.
+/// * **Model.** One question per pause, as early as `query_after_windows`. A voiced window makes a new
+///   pause; answers about older ones are counted and ignored. A late answer still counts as long as the
+///   turn is open.
+/// * **Transcript.** Only a turn that never had one waits for it. One that arrives for a closed turn
+///   amends it: its speech ended before that turn was decided (plus one window, because recognisers round)
+///   and before the open turn began; or its position is not known, no turn is open, and the last one was
+///   decided within `amend_window`. Otherwise it belongs to the open turn, or opens one whose anchor is its
+///   arrival: the recogniser heard what the detector missed. Only the last closed turn is remembered.
+/// * **Ceiling.** `max_turn` after its start a turn ends, speech or not.
+/// * **Cut.** Where a turn ends in mid-speech (ceiling, commit, clear) the same speech may go on: the
+///   first voiced window that began at or after the cut opens the next turn, whose start is the cut. A
+///   window across the cut belongs to the turn before. There is no new start of speech.
+/// * **Clear.** A cleared turn has no end event: nobody shall answer it. Its number is used up, and
+///   transcripts that come for it are dropped.
+#[derive(Clone, Debug)]
+pub(crate) struct Endpointer {
+    config: EndpointerConfig,
+    delay: DelayPolicy,
+    timers: Timers,
+    now: SamplePos,
+    turn: Option<Turn>,
+    closed: Option<Closed>,
+    next_turn: u64,
+    next_query: u64,
+    speech_open: bool,
+    onset_pending: bool,
+    /// Where a turn ended in speech that is still open.
+    cut: Option<SamplePos>,
+    verdict: Option<bool>,
+    outbox: Outbox,
+    stats: TurnStats,
+}
+
+/// The last turn that ended.
+#[derive(Clone, Copy, Debug)]
+struct Closed {
+    number: u64,
+    last_voiced: SamplePos,
+    decided_at: SamplePos,
+    cleared: bool,
+}
+
+impl Endpointer {
+    /// An endpointer for a stream that starts at `origin`.
+    pub(crate) fn new(config: EndpointerConfig, origin: SamplePos) -> Self {
+        Self {
+            config,
+            delay: DelayPolicy::new(config.delays, config.rate, config.agent_speech_grace),
+            timers: Timers::default(),
+            now: origin,
+            turn: None,
+            closed: None,
+            next_turn: 0,
+            next_query: 0,
+            speech_open: false,
+            onset_pending: false,
+            cut: None,
+            verdict: None,
+            outbox: Outbox::default(),
+            stats: TurnStats::default(),
+        }
+    }
+
+    // From the segmenter, in order of `decided_at`.
+
+    /// Speech that began at `at` was confirmed. Returns the number of the turn it belongs to.
+    pub(crate) fn speech_started(&mut self, at: SamplePos, decided_at: SamplePos) -> u64 {
+        let now = self.enter_segmenter(decided_at);
+        let at = at.min(now);
+        self.speech_open = true;
+        self.onset_pending = false;
+        self.cut = None;
+        self.verdict = None;
+        let agent_speaking = self.delay.is_agent_speaking();
+        self.delay.user_started(at, agent_speaking);
+        let number = if let Some(turn) = &mut self.turn {
+            turn.voiced(at);
+            turn.ended = None;
+            turn.query = None;
+            turn.answer = None;
+            turn.number
+        } else {
+            self.open(at, at)
+        };
+        self.rearm();
+        number
+    }
+
+    /// A window was judged. `voiced_until`: end of the last voiced window of the open speech;
+    /// `silent_windows`: windows since then; `onset_pending`: no speech is open, but it may be beginning.
+    pub(crate) fn window(
+        &mut self,
+        voiced_until: Option<SamplePos>,
+        silent_windows: u32,
+        onset_pending: bool,
+        decided_at: SamplePos,
+    ) {
+        let now = self.enter_segmenter(decided_at);
+        self.onset_pending = onset_pending && !self.speech_open;
+        if self.timers.is_armed(Timer::Hold) {
+            self.timers.arm(Timer::Hold, now);
+        }
+        if let Some(until) = voiced_until
+            && self.speech_open
+        {
+            self.voiced(until.min(now));
+            let asks_after = self.config.model.map(|m| m.query_after_windows.max(1));
+            if asks_after.is_some_and(|windows| silent_windows >= windows) {
+                self.ask();
+            }
+        }
+    }
+
+    /// The open speech is over since `last_voiced`.
+    pub(crate) fn speech_ended(&mut self, last_voiced: SamplePos, decided_at: SamplePos) {
+        let now = self.enter_segmenter(decided_at);
+        if !self.speech_open {
+            return;
+        }
+        let last_voiced = last_voiced.min(now);
+        self.voiced(last_voiced);
+        self.end_speech(last_voiced);
+        if let Some(turn) = &mut self.turn {
+            turn.ended = Some(now);
+        }
+        self.ask();
+        self.rearm();
+    }
+
+    // From the host, at the current position.
+
+    /// The turn model answered question `id`.
+    pub(crate) fn answer(&mut self, id: u64, probability: Probability, now: SamplePos) {
+        self.advance(now);
+        match (&mut self.turn, self.config.model) {
+            (Some(turn), Some(model)) if turn.query == Some(id) && turn.answer.is_none() => {
+                turn.answer = Some(Answer {
+                    probability,
+                    threshold: model.threshold,
+                    at: self.now,
+                });
+                self.settle();
+            }
+            _ => self.stats.stale_answers += 1,
+        }
+    }
+
+    /// A final transcript arrived, of speech that ended at `speech_end` if the recogniser knows.
+    pub(crate) fn transcript(&mut self, speech_end: Option<SamplePos>, now: SamplePos) {
+        self.advance(now);
+        let now = self.now;
+        if let Some(closed) = self.closed_turn_of(speech_end) {
+            if closed.cleared {
+                self.stats.dropped_transcripts += 1;
+            } else {
+                self.outbox.push(TurnOutput::Amended(TurnAmended {
+                    turn: closed.number,
+                    at: closed.last_voiced,
+                    decided_at: now,
+                }));
+            }
+            return;
+        }
+        if self.turn.is_none() {
+            self.open(now, now);
+            self.cut = None;
+            if !self.speech_open {
+                if let Some(turn) = &mut self.turn {
+                    turn.ended = Some(now);
+                }
+                self.ask();
+            }
+        }
+        if let Some(turn) = &mut self.turn {
+            turn.transcript.get_or_insert(now);
+        }
+        self.settle();
+    }
+
+    /// The agent became audible.
+    pub(crate) fn agent_started(&mut self, now: SamplePos) {
+        self.advance(now);
+        self.delay.agent_started(self.now);
+    }
+
+    /// The agent fell silent.
+    pub(crate) fn agent_stopped(&mut self, now: SamplePos) {
+        self.advance(now);
+        self.delay.agent_stopped(self.now);
+    }
+
+    /// Whether the user means to interrupt the agent with the speech that is open. Without open speech it
+    /// is about nothing and ignored.
+    pub(crate) const fn interruption_verdict(&mut self, is_interruption: bool) {
+        if self.speech_open {
+            self.verdict = Some(is_interruption);
+        }
+    }
+
+    /// Ends the open turn at once. Without one, nothing happens.
+    pub(crate) fn commit(&mut self, now: SamplePos) {
+        self.advance(now);
+        self.close(self.now, Wait::Flush, TurnEndReason::Committed);
+    }
+
+    /// Forgets the open turn, without an event.
+    pub(crate) fn clear(&mut self, now: SamplePos) {
+        self.advance(now);
+        if let Some(turn) = self.turn {
+            self.stats.cleared_turns += 1;
+            self.forget(&turn, self.now, true);
+        } else if self.cut.is_some() {
+            self.cut = Some(self.now);
+        }
+    }
+
+    /// The stream is over, or starts afresh: speech and turn end here. No `speech_ended` is needed before,
+    /// it would only ask a question that nobody waits for.
+    pub(crate) fn finish(&mut self, now: SamplePos, reason: TurnEndReason) {
+        self.advance(now);
+        self.close(self.now, Wait::Flush, reason);
+        if self.speech_open {
+            let last_voiced = self.closed.map_or(self.now, |closed| closed.last_voiced);
+            self.end_speech(last_voiced);
+        }
+        self.onset_pending = false;
+    }
+
+    /// Another threshold for answers from now on, for example after a change of language.
+    pub(crate) const fn set_model_threshold(&mut self, threshold: Probability) {
+        if let Some(model) = &mut self.config.model {
+            model.threshold = threshold;
+        }
+    }
+
+    // Time.
+
+    /// The position [`advance`](Self::advance) has to be called with next, at the latest.
+    pub(crate) fn deadline(&self) -> Option<SamplePos> {
+        self.timers.next().map(|(_, at)| at)
+    }
+
+    /// Time has come to `now`: fires all timers up to there, each at its own position.
+    pub(crate) fn advance(&mut self, now: SamplePos) {
+        while let Some((timer, at)) = self.timers.next()
+            && at <= now
+        {
+            self.fire(timer, at);
+        }
+        self.now = self.now.max(now);
+    }
+
+    /// The next thing it has to say.
+    pub(crate) const fn poll(&mut self) -> Option<TurnOutput> {
+        self.outbox.pop()
+    }
+
+    /// The stream goes on at another rate: `map` moves a position, `config` says the same in new samples.
+    /// What was learned is kept. Poll first: what waits there is in old samples.
+    pub(crate) fn rebase(
+        &mut self,
+        config: EndpointerConfig,
+        map: impl Fn(SamplePos) -> SamplePos,
+    ) {
+        self.config = config;
+        self.delay
+            .rebase(config.delays, config.rate, config.agent_speech_grace, &map);
+        self.timers.map(&map);
+        self.now = map(self.now);
+        self.cut = self.cut.map(&map);
+        if let Some(turn) = &mut self.turn {
+            turn.map(&map);
+        }
+        if let Some(closed) = &mut self.closed {
+            closed.last_voiced = map(closed.last_voiced);
+            closed.decided_at = map(closed.decided_at);
+        }
+        self.rearm();
+    }
+
+    /// The open turn.
+    pub(crate) fn turn(&self) -> Option<u64> {
+        self.turn.map(|turn| turn.number)
+    }
+
+    /// What it counted.
+    pub(crate) const fn stats(&self) -> TurnStats {
+        self.stats
+    }
+
+    // Inside.
+
+    /// Fires the timers before `at`; those at `at` wait, because speech wins over a timer.
+    fn enter_segmenter(&mut self, at: SamplePos) -> SamplePos {
+        while let Some((timer, due)) = self.timers.next()
+            && due < at
+        {
+            self.fire(timer, due);
+        }
+        self.now = self.now.max(at);
+        self.now
+    }
+
+    fn fire(&mut self, timer: Timer, at: SamplePos) {
+        self.now = self.now.max(at);
+        match timer {
+            Timer::Decision if self.onset_pending => {
+                self.timers.disarm(Timer::Decision);
+                self.timers.arm(Timer::Hold, at + self.config.window);
+            }
+            Timer::Decision | Timer::Hold => {
+                self.timers.disarm(timer);
+                let rules = self.rules();
+                if let Some(decision) = self.turn.and_then(|turn| turn.decide(&rules)) {
+                    self.close(at, decision.wait, decision.reason);
+                }
+            }
+            Timer::Ceiling => {
+                self.timers.disarm(timer);
+                self.close(at, Wait::Ceiling, TurnEndReason::TooLong);
+            }
+        }
+    }
+
+    /// Arms the timer of the decision as it stands now.
+    fn rearm(&mut self) {
+        let rules = self.rules();
+        match self.turn.and_then(|turn| turn.decide(&rules)) {
+            None => {
+                self.timers.disarm(Timer::Decision);
+                self.timers.disarm(Timer::Hold);
+            }
+            // It is held back already.
+            Some(decision) if decision.at <= self.now && self.timers.is_armed(Timer::Hold) => {}
+            Some(decision) => {
+                self.timers.disarm(Timer::Hold);
+                self.timers.arm(Timer::Decision, decision.at.max(self.now));
+            }
+        }
+    }
+
+    /// After an input of the host: what it decided happens here, not at the next sample.
+    fn settle(&mut self) {
+        self.rearm();
+        self.advance(self.now);
+    }
+
+    fn rules(&self) -> Rules {
+        Rules {
+            min: self.delay.min(),
+            max: self.delay.max(),
+            model_timeout: self.config.model.map(|model| model.timeout),
+            transcript_wait: self.config.transcript_wait,
+        }
+    }
+
+    fn open(&mut self, start: SamplePos, last_voiced: SamplePos) -> u64 {
+        let number = self.next_turn;
+        self.next_turn += 1;
+        self.turn = Some(Turn::new(number, start, last_voiced));
+        if let Some(max_turn) = self.config.max_turn {
+            let ceiling = (start + max_turn).max(self.now);
+            self.timers.arm(Timer::Ceiling, ceiling);
+        }
+        number
+    }
+
+    fn voiced(&mut self, until: SamplePos) {
+        if let Some(turn) = &mut self.turn {
+            turn.voiced(until);
+        } else if let Some(cut) = self.cut
+            && until >= cut + self.config.window
+        {
+            self.cut = None;
+            self.open(cut, until);
+        }
+    }
+
+    fn ask(&mut self) {
+        if let Some(turn) = &mut self.turn
+            && self.config.model.is_some()
+            && turn.query.is_none()
+        {
+            let id = self.next_query;
+            self.next_query += 1;
+            turn.query = Some(id);
+            self.outbox
+                .push(TurnOutput::Query(turn.query(id, self.now)));
+        }
+    }
+
+    fn end_speech(&mut self, last_voiced: SamplePos) {
+        self.speech_open = false;
+        self.cut = None;
+        let verdict = self.verdict.take();
+        self.delay.user_ended(last_voiced, verdict);
+    }
+
+    fn close(&mut self, at: SamplePos, wait: Wait, reason: TurnEndReason) {
+        if let Some(turn) = self.turn {
+            let record = turn.record(at, wait, reason, &self.rules());
+            self.outbox.push(TurnOutput::EndOfTurn(record));
+            self.forget(&turn, at, false);
+        }
+    }
+
+    fn forget(&mut self, turn: &Turn, at: SamplePos, cleared: bool) {
+        self.closed = Some(Closed {
+            number: turn.number,
+            last_voiced: turn.last_voiced,
+            decided_at: at,
+            cleared,
+        });
+        self.turn = None;
+        self.timers = Timers::default();
+        if self.speech_open {
+            self.cut = Some(at);
+        }
+    }
+
+    /// The closed turn that a transcript belongs to, if it is not of the open turn or of a new one.
+    fn closed_turn_of(&self, speech_end: Option<SamplePos>) -> Option<Closed> {
+        self.closed.filter(|closed| match (speech_end, &self.turn) {
+            (Some(end), Some(open)) => {
+                end <= open.start && end <= closed.decided_at + self.config.window
+            }
+            (Some(end), None) => end <= closed.decided_at + self.config.window,
+            (None, Some(_)) => false,
+            (None, None) => self.now.since(closed.decided_at) <= self.config.amend_window,
+        })
+    }
+}
+
+/// What waits to be polled.
+///
+/// Eight slots are enough. Between two polls lies at most one window or one host input. A window is three
+/// inputs and an advance: each ends at most one turn (timers fire for the open turn only, and no timer opens
+/// one), each input asks at most one question: seven. A host input may end the turn before it, and then
+/// open one, ask about it, and end it at once: three.
+#[derive(Clone, Copy, Debug, Default)]
+struct Outbox {
+    slots: [Option<TurnOutput>; 8],
+    first: usize,
+    len: usize,
+}
+
+impl Outbox {
+    fn push(&mut self, output: TurnOutput) {
+        let capacity = self.slots.len();
+        assert!(
+            self.len < capacity,
+            "poll after every position, see Endpointer"
+        );
+        self.slots[(self.first + self.len) % capacity] = Some(output);
+        self.len += 1;
+    }
+
+    const fn pop(&mut self) -> Option<TurnOutput> {
+        if self.len == 0 {
+            return None;
+        }
+        let output = self.slots[self.first].take();
+        self.first = (self.first + 1) % self.slots.len();
+        self.len -= 1;
+        output
+    }
+}

@@ -211,7 +211,7 @@ def timed_sections(ours, workers, rounds):
         rows = [row(our_name, unit, mine, is_ours=True, not_run=None if mine else ours.why_not(key),
                     note=our_note(key, ours))]
         if key.startswith("detector"):
-            rows.append(outside_row(ours, mine))
+            rows.append(outside_row(ours))
         for name, shown, value, note in peers:
             worker, answers = workers[name], rounds[name]
             if worker.failed:
@@ -245,7 +245,7 @@ def peer_note(key, answer):
     return ""
 
 
-def outside_row(ours, mine):
+def outside_row(ours):
     shown, unit = f"{OURS} analyze, whole process", "ms/s"
     good = [done for done in ours.outside if done["code"] == 0]
     if not good:
@@ -254,7 +254,7 @@ def outside_row(ours, mine):
     names = [event_name(line) for line in good[-1]["stdout"].splitlines()]
     starts, ends = names.count("start_of_speech"), names.count("end_of_speech")
     note = f"CPU seen from outside, start-up and file reading included; {starts} starts, {ends} ends"
-    return row(shown, unit, [1e3 * done["cpu"] / ours.seconds for done in good], mine, note)
+    return row(shown, unit, [1e3 * done["cpu"] / ours.seconds for done in good], note=note)
 
 
 def event_name(line):
@@ -371,13 +371,22 @@ def bars(sections, ours):
         have = "not run" if value is None else f"{report.number(value)}{unit}"
         return {"name": name, "want": want, "have": have, "ok": None if value is None else ok(value)}
 
+    def thousand():
+        """Measured with 1,000 detectors in turn when the bench does that, else one detector's cost times 1,000."""
+        name, want = f"{DETECTORS_PER_CORE:,} detectors in real time", "< 1 core"
+        shares, one = ours.values("thousand_detectors_core_share"), ours.values("detector_48k_cpu_ms_per_audio_s")
+        if not shares and not one:
+            return {"name": name, "want": want, "have": "not run", "ok": None}
+        share = statistics.median(shares) if shares else statistics.median(one) * DETECTORS_PER_CORE / 1e3
+        how = "in turn, 10 ms each" if shares else "one detector, multiplied"
+        return {"name": name, "want": want, "have": f"{share:.2f} cores ({how})", "ok": share < 1}
+
     return [
         at_least("VAD window, single stream", ratio_of(1, "onnxruntime, 1 thread"), VAD_SINGLE_RATIO, "onnxruntime"),
         at_least("VAD window-stream, batch of 32", ratio_of(2, "onnxruntime, 1 thread, single"), VAD_BATCH_RATIO, "onnxruntime single"),
         at_least("detector, 48 kHz", ratio_of(0, "LiveKit inference.VAD stream"), DETECTOR_RATIO, "LiveKit inference.VAD"),
         figure("state per stream", "state_bytes_per_stream", f"<= {STATE_BYTES:,} bytes", lambda v: v <= STATE_BYTES, " bytes"),
-        figure(f"{DETECTORS_PER_CORE:,} detectors on one core", "detector_48k_cpu_ms_per_audio_s",
-               f"< {1000 / DETECTORS_PER_CORE:g} ms per audio second", lambda v: v * DETECTORS_PER_CORE < 1000, " ms"),
+        thousand(),
         figure("resampler delay, 48 -> 16 kHz", "resample_48k_16k_delay_ms", f"<= {RESAMPLE_DELAY_MS:g} ms",
                lambda v: v <= RESAMPLE_DELAY_MS, " ms"),
     ]

@@ -5,6 +5,7 @@ mod endpointer;
 pub mod error;
 pub mod event;
 pub mod pcm;
+mod segmenter;
 mod timeline;
 pub mod units;
 

@@ -14,7 +14,9 @@
 //! unheard for as long as it flickers. With N and D for the two numbers: any stretch that holds N
 //! voiced windows, never more than D silent ones in a row between them, opens a segment at its N-th
 //! voiced window, at most `N + (N - 1) * D` windows after its first. The count cannot be carried
-//! further: D + 1 silent windows in a row always clear it.
+//! further: D + 1 silent windows in a row always clear it. On the 148 clips of the evaluation corpus
+//! at 16 kHz, N = 2, D = 1 opens no segment more than D = 0 does, with either of the peer's
+//! smoothings (401 starts); four starts lie two windows earlier.
 //!
 //! **End.** `min_silence_windows` silent windows in a row close the segment; it ended with its last
 //! voiced window, so the decision is always exactly that many windows behind.
@@ -31,6 +33,8 @@ use crate::event::EndReason;
 use crate::units::{Probability, SampleCount, SamplePos};
 
 mod change;
+#[cfg(test)]
+mod livekit_parity;
 mod pause;
 #[cfg(test)]
 mod tests;

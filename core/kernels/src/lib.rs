@@ -1,1 +1,30 @@
-//! Vector kernels of listenkit.
+//! Vector kernels of listenkit: the only crate of the core that contains `unsafe`.
+//!
+//! Every kernel is written once, generic over a vector of sixteen `f32` (`simd::F32x16`), and compiled
+//! for each instruction set behind a `#[target_feature]` entry point. The order in which each output
+//! is summed does not depend on the width of the machine's registers, so the levels with a fused
+//! multiply-add (AVX-512, AVX2, NEON) return the same bits; the portable level rounds twice where they
+//! round once, and differs in the last places.
+//!
+//! The level is a value ([`Level`]) that the caller picks once and hands to each call. It can only be
+//! made for instructions that this machine has, which is what makes the calls safe.
+
+// Loops over the registers of a tile count through several arrays at once; an index says so plainest.
+#![allow(clippy::needless_range_loop)]
+
+mod align;
+mod conv;
+mod level;
+mod lstm;
+mod math;
+mod matrix;
+mod simd;
+mod stft;
+
+pub use align::{AlignedVec, Lanes};
+pub use conv::{FRAMES, conv1, conv2};
+pub use level::{KernelLevel, Level};
+pub use lstm::{HIDDEN, LstmState, LstmWeights, lstm_cells, lstm_step, relu_dot};
+pub use math::{exp, sigmoid, sigmoid_one, tanh};
+pub use matrix::{Matrix, PANEL, Source, affine, affine_rows};
+pub use stft::{Stft, StftSize};

@@ -1,0 +1,40 @@
+use core::ops::{Deref, DerefMut};
+
+/// Sixteen floats on a cache line of their own: the unit in which weights and scratch are laid out.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(C, align(64))]
+pub struct Lanes(pub [f32; 16]);
+
+/// A heap buffer of `f32` that starts on a cache line, so that no vector load straddles two.
+#[derive(Clone, Debug)]
+pub struct AlignedVec {
+    lanes: Vec<Lanes>,
+    len: usize,
+}
+
+impl AlignedVec {
+    /// A buffer of `len` zeros.
+    pub fn zeros(len: usize) -> Self {
+        Self {
+            lanes: vec![Lanes([0.0; 16]); len.div_ceil(16)],
+            len,
+        }
+    }
+}
+
+impl Deref for AlignedVec {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        // SAFETY: `Lanes` is `repr(C)` over `[f32; 16]` with no padding (64 bytes, 64-aligned), so the
+        // vector's memory is `16 * lanes.len() >= len` initialised floats.
+        unsafe { core::slice::from_raw_parts(self.lanes.as_ptr().cast(), self.len) }
+    }
+}
+
+impl DerefMut for AlignedVec {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        // SAFETY: as in `deref`, and `&mut self` makes the borrow exclusive.
+        unsafe { core::slice::from_raw_parts_mut(self.lanes.as_mut_ptr().cast(), self.len) }
+    }
+}

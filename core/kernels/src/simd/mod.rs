@@ -1,0 +1,59 @@
+//! Sixteen floats, on every instruction set the same operations.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod portable;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx512::Avx512;
+#[cfg(target_arch = "aarch64")]
+pub(crate) use neon::Neon;
+pub(crate) use portable::Portable;
+
+/// Sixteen `f32` lanes.
+///
+/// # Safety
+/// Every method, marked or not, may use the instructions of its level: call them only from bodies entered through
+/// `dispatch!`, whose `Level` proves that the machine has them. Methods without a pointer are plain
+/// functions all the same, since a body made of `unsafe` blocks would say less, not more.
+pub(crate) unsafe trait F32x16: Copy {
+    /// Columns of a panel that one pass of the dense kernels covers, in vectors, when many rows share the weights.
+    const COLUMNS: usize;
+    /// Rows of such a pass.
+    const ROWS: usize;
+    /// Vectors per gate that an LSTM step for one stream keeps in registers.
+    const UNITS: usize;
+
+    fn splat(x: f32) -> Self;
+    /// # Safety
+    /// `p` is readable for 16 floats.
+    unsafe fn load(p: *const f32) -> Self;
+    /// # Safety
+    /// `p` is writable for 16 floats.
+    unsafe fn store(self, p: *mut f32);
+    fn add(self, o: Self) -> Self;
+    fn sub(self, o: Self) -> Self;
+    fn mul(self, o: Self) -> Self;
+    fn div(self, o: Self) -> Self;
+    /// `self * b + c`, rounded once wherever the level has an instruction for it.
+    fn fma(self, b: Self, c: Self) -> Self;
+    /// `c - self * b`, rounded once wherever the level has an instruction for it.
+    fn fnma(self, b: Self, c: Self) -> Self;
+    /// Larger of the two; `o` where `self` is NaN.
+    fn max(self, o: Self) -> Self;
+    /// Smaller of the two; `o` where `self` is NaN.
+    fn min(self, o: Self) -> Self;
+    fn sqrt(self) -> Self;
+    /// `self * 2^n` for the integer in the low mantissa bits of `n` (a float that had 1.5 * 2^23 added to it).
+    fn scale_by_low_bits(self, n: Self) -> Self;
+    /// The lanes in reverse order.
+    fn reverse(self) -> Self;
+    /// Rows become columns.
+    fn transpose(rows: &mut [Self; 16]);
+}

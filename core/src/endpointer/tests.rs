@@ -2,6 +2,7 @@
 
 use super::*;
 
+mod livekit;
 mod rules;
 
 const RATE: SampleRate = SampleRate::HZ_16000;

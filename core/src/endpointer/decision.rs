@@ -82,31 +82,35 @@ impl Turn {
         let ended = self.ended?;
         let after = |delay: SampleCount| (self.last_voiced + delay.min(rules.max)).max(ended);
         let decision = |at, wait, reason| Decision { at, wait, reason };
-        let earliest = after(rules.min);
 
+        let earliest = decision(after(rules.min), Wait::Min, Silence);
         let vote = match (rules.model_timeout, self.answer) {
-            (None, _) => decision(earliest, Wait::Min, Silence),
+            (None, _) => earliest,
             (Some(_), Some(answer)) if answer.probability < answer.threshold => {
                 decision(after(rules.max), Wait::Max, Unfinished)
             }
-            (Some(_), Some(answer)) if answer.at > earliest => {
-                decision(answer.at, Wait::Model, Complete)
+            (Some(timeout), answer) => {
+                let reason = answer.map_or(NoAnswer, |_| Complete);
+                let waited = answer.map_or(after(timeout), |answer| after(timeout).min(answer.at));
+                if waited > earliest.at {
+                    decision(waited, Wait::Model, reason)
+                } else {
+                    Decision { reason, ..earliest }
+                }
             }
-            (Some(_), Some(_)) => decision(earliest, Wait::Min, Complete),
-            (Some(timeout), None) if after(timeout) > earliest => {
-                decision(after(timeout), Wait::Model, NoAnswer)
-            }
-            (Some(_), None) => decision(earliest, Wait::Min, NoAnswer),
         };
 
-        Some(match (rules.transcript_wait, self.transcript) {
-            (Some(_), Some(arrived)) if arrived > vote.at => {
-                decision(arrived, Wait::Transcript, vote.reason)
-            }
-            (Some(patience), None) if after(patience) > vote.at => {
-                decision(after(patience), Wait::Transcript, NoTranscript)
-            }
-            _ => vote,
+        let Some(patience) = rules.transcript_wait else {
+            return Some(vote);
+        };
+        let reason = self.transcript.map_or(NoTranscript, |_| vote.reason);
+        let waited = self
+            .transcript
+            .map_or(after(patience), |arrived| after(patience).min(arrived));
+        Some(if waited > vote.at {
+            decision(waited, Wait::Transcript, reason)
+        } else {
+            vote
         })
     }
 

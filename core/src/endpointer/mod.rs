@@ -161,8 +161,6 @@ impl Endpointer {
         let at = at.min(now);
         self.speech_open = true;
         self.onset_pending = false;
-        self.cut = None;
-        self.verdict = None;
         let agent_speaking = self.delay.is_agent_speaking();
         self.delay.user_started(at, agent_speaking);
         let number = if let Some(turn) = &mut self.turn {
@@ -255,7 +253,6 @@ impl Endpointer {
         }
         if self.turn.is_none() {
             self.open(now, now);
-            self.cut = None;
             if !self.speech_open {
                 if let Some(turn) = &mut self.turn {
                     turn.ended = Some(now);
@@ -450,6 +447,7 @@ impl Endpointer {
         let number = self.next_turn;
         self.next_turn += 1;
         self.turn = Some(Turn::new(number, start, last_voiced));
+        self.cut = None;
         if let Some(max_turn) = self.config.max_turn {
             let ceiling = (start + max_turn).max(self.now);
             self.timers.arm(Timer::Ceiling, ceiling);
@@ -463,7 +461,6 @@ impl Endpointer {
         } else if let Some(cut) = self.cut
             && until >= cut + self.config.window
         {
-            self.cut = None;
             self.open(cut, until);
         }
     }

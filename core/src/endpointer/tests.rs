@@ -3,6 +3,8 @@
 use super::*;
 
 mod livekit;
+mod oracle;
+mod random;
 mod rules;
 
 const RATE: SampleRate = SampleRate::HZ_16000;
@@ -110,15 +112,9 @@ impl Rig {
 
     /// A window is judged: deadlines before its end fire first, then it is heard, then those at its end.
     fn step(&mut self, voiced: bool) {
-        let start = self.now();
         self.window += 1;
         let end = self.now();
-        while let Some(due) = self.endpointer.deadline()
-            && due < end
-        {
-            self.endpointer.advance(due);
-            self.drain();
-        }
+        self.deadlines_before(end);
 
         self.onset = if voiced { self.onset + 1 } else { 0 };
         self.silent = if voiced { 0 } else { self.silent + 1 };
@@ -139,9 +135,17 @@ impl Rig {
             self.endpointer.speech_ended(last_voiced, end);
             self.voiced_until = None;
         }
-        assert!(start < end);
         self.endpointer.advance(end);
         self.drain();
+    }
+
+    fn deadlines_before(&mut self, end: SamplePos) {
+        while let Some(due) = self.endpointer.deadline()
+            && due < end
+        {
+            self.endpointer.advance(due);
+            self.drain();
+        }
     }
 
     /// An input of the host at the current position.

@@ -117,6 +117,16 @@ fn a_backchannel_teaches_nothing_unless_it_began_with_the_agent() {
 }
 
 #[test]
+fn user_and_agent_that_begin_at_once_teach_nothing() {
+    let mut policy = DelayPolicy::new(DYNAMIC, RATE, ms(250));
+    policy.user_started(SamplePos(0), false);
+    policy.user_ended(SamplePos(16_000), None);
+    policy.agent_started(SamplePos(20_000));
+    policy.user_started(SamplePos(20_000), true);
+    assert_eq!(policy.user_ended(SamplePos(40_000), None), Lesson::None);
+}
+
+#[test]
 fn the_learned_delay_stays_between_the_floor_and_max_delay() {
     let mut policy = DelayPolicy::new(DYNAMIC, RATE, ms(250));
     let mut now = 0;

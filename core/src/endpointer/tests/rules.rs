@@ -63,17 +63,18 @@ fn speech_before_the_deadline_goes_on_with_the_turn() {
 
 #[test]
 fn speech_confirmed_at_the_very_deadline_wins() {
-    let config = EndpointerConfig {
-        delays: Delays::Fixed {
-            min: SampleCount(30 * WINDOW),
-            max: ms(2500),
-        },
-        ..BASE
-    };
-    let mut rig = Rig::new(config);
-    rig.speech(10).silence(28).speech(2);
-    assert_eq!(rig.starts, [0, 0]);
-    assert_eq!(rig.ends, []);
+    let mut endpointer = Endpointer::new(BASE, SamplePos(0));
+    endpointer.speech_started(windows(0), windows(2));
+    endpointer.speech_ended(windows(2), windows(10));
+    let deadline = SamplePos(2 * WINDOW + 4800);
+    assert_eq!(endpointer.deadline(), Some(deadline));
+    assert_eq!(endpointer.speech_started(windows(11), deadline), 0);
+    assert_eq!((endpointer.deadline(), endpointer.poll()), (None, None));
+    // One sample later is too late.
+    endpointer.speech_ended(windows(12), windows(20));
+    let deadline = SamplePos(12 * WINDOW + 4800);
+    let late = deadline + SampleCount(1);
+    assert_eq!(endpointer.speech_started(deadline, late), 1);
 }
 
 // The model.
@@ -189,6 +190,35 @@ fn the_threshold_can_change_with_the_language() {
     let end = rig.end();
     assert_eq!(verdict(&end), (Wait::Min, Complete, 300));
     assert_eq!(end.threshold, Some(p(0.01)));
+}
+
+#[test]
+fn an_answer_dies_with_its_pause() {
+    let mut rig = Rig::new(with_model(ms(1000)));
+    rig.speech(10)
+        .silence(3)
+        .answer(0, 0.9)
+        .speech(1)
+        .silence(50);
+    assert_eq!(verdict(&rig.end()), (Wait::Model, NoAnswer, 1000));
+    // Also when the pause was of a turn that a transcript had opened, with an anchor after the onset.
+    let mut rig = Rig::new(with_model(ms(1000)));
+    rig.silence(1).speech(1).transcript(None).answer(0, 0.9);
+    rig.speech(1).silence(50);
+    assert_eq!(verdict(&rig.end()), (Wait::Model, NoAnswer, 1000));
+}
+
+#[test]
+fn a_segmenter_slower_than_every_delay_is_what_was_waited_for() {
+    let mut config = with_model(ms(200));
+    config.transcript_wait = Some(ms(220));
+    config.delays = Delays::Fixed {
+        min: ms(100),
+        max: ms(2500),
+    };
+    let mut rig = Rig::new(config);
+    rig.speech(10).silence(20);
+    assert_eq!(verdict(&rig.end()), (Wait::Min, NoAnswer, 256));
 }
 
 // The transcript.
@@ -314,6 +344,16 @@ fn a_transcript_of_unheard_speech_opens_a_turn_of_its_own() {
     assert_eq!((rig.ends.len(), rig.amended.len()), (2, 0));
 }
 
+#[test]
+fn a_transcript_of_speech_after_a_commit_is_of_the_open_turn() {
+    let mut rig = Rig::new(BASE);
+    rig.speech(10).host(|e, now| e.commit(now)).speech(2);
+    rig.transcript(Some(windows(10) + SampleCount(1)));
+    assert_eq!(rig.amended, []);
+    rig.transcript(Some(windows(10)));
+    assert_eq!(rig.amended.len(), 1);
+}
+
 // Onsets.
 
 #[test]
@@ -348,6 +388,24 @@ fn a_decision_is_held_back_for_one_window_only() {
     };
     assert_eq!(end.delay(), ms(300) + SampleCount(WINDOW));
     assert_eq!(end.wait, Wait::Min);
+}
+
+#[test]
+fn an_answer_while_a_decision_is_held_back_does_not_let_it_go() {
+    let mut config = with_model(ms(300));
+    config.transcript_wait = Some(SampleCount::ZERO);
+    let mut rig = Rig::new(config);
+    rig.speech(10).silence(8).speech(1);
+    // The decision fell at 300 ms, the onset ends at 288 ms: push it there by hand.
+    rig.endpointer.advance(windows(19) + ms(12));
+    assert_eq!(rig.endpointer.poll(), None);
+    rig.endpointer.answer(0, p(0.9), windows(19) + ms(13));
+    rig.endpointer.transcript(None, windows(19) + ms(14));
+    rig.drain();
+    assert_eq!(rig.ends, []);
+    rig.silence(1);
+    // Neither was waited for: the time for both was over.
+    assert_eq!(verdict(&rig.end()), (Wait::Min, Complete, 320));
 }
 
 #[test]
@@ -404,6 +462,17 @@ fn a_ceiling_just_before_the_end_of_speech_leaves_no_empty_turn() {
 }
 
 #[test]
+fn a_ceiling_shorter_than_the_onset_ends_the_turn_when_it_is_known() {
+    let config = EndpointerConfig {
+        max_turn: Some(SampleCount(WINDOW)),
+        ..BASE
+    };
+    let mut rig = Rig::new(config);
+    rig.silence(1).speech(2);
+    assert_eq!(rig.end().decided_at, windows(3));
+}
+
+#[test]
 fn commit_ends_the_turn_at_once_and_speech_after_it_is_a_new_turn() {
     let mut rig = Rig::new(BASE);
     rig.host(|e, now| e.commit(now)); // without a turn: nothing
@@ -447,6 +516,28 @@ fn clear_forgets_the_turn_and_what_is_said_of_it_later() {
     );
     rig.speech(10).silence(100);
     assert_eq!(rig.end().turn, 1);
+}
+
+#[test]
+fn clear_after_a_commit_in_mid_speech_moves_the_cut() {
+    let mut rig = Rig::new(BASE);
+    rig.speech(10).host(|e, now| e.commit(now)).silence(2);
+    rig.host(|e, now| e.clear(now)).speech(2).silence(30);
+    assert_eq!(rig.ends[1].start, windows(12));
+}
+
+#[test]
+fn the_stream_can_go_on_after_the_end_of_input() {
+    let mut rig = Rig::new(BASE);
+    rig.speech(10).host(|e, now| e.finish(now, EndOfInput));
+    rig.voiced_until = None; // the segmenter ends its speech too
+    rig.silence(80)
+        .transcript(None)
+        .silence(20)
+        .speech(5)
+        .silence(20);
+    let ends: Vec<_> = rig.ends.iter().map(|e| (e.turn, e.wait)).collect();
+    assert_eq!(ends, [(0, Wait::Flush), (1, Wait::Min), (2, Wait::Min)]);
 }
 
 #[test]

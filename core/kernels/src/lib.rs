@@ -14,6 +14,7 @@
 
 mod align;
 mod conv;
+pub mod fir;
 mod level;
 mod lstm;
 mod math;

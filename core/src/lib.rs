@@ -5,6 +5,7 @@ mod endpointer;
 pub mod error;
 pub mod event;
 pub mod pcm;
+pub mod resample;
 mod segmenter;
 mod timeline;
 pub mod units;

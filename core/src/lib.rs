@@ -4,11 +4,13 @@
 mod endpointer;
 pub mod error;
 pub mod event;
+pub mod nn;
 pub mod pcm;
 pub mod resample;
 mod segmenter;
 mod timeline;
 pub mod units;
+pub mod vad;
 
 pub use error::{ConfigError, InputError, ModelError};
 pub use event::{

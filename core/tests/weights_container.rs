@@ -1,0 +1,167 @@
+//! Weight files that are not this model's, or not whole.
+#![cfg(feature = "embedded-models")]
+
+use listenkit::ModelError;
+use listenkit::nn::Container;
+use listenkit::vad::{KernelLevel, SileroVad, VadRate};
+
+fn load(bytes: &[u8]) -> Result<SileroVad, ModelError> {
+    SileroVad::from_bytes(bytes, VadRate::Hz16000, KernelLevel::Portable)
+}
+
+/// zlib's CRC-32, bit by bit, to seal a file again after a change.
+fn reseal(file: &mut [u8]) {
+    let mut crc = !0u32;
+    for byte in &file[16..] {
+        crc ^= u32::from(*byte);
+        for _ in 0..8 {
+            crc = if crc & 1 == 1 {
+                (crc >> 1) ^ 0xedb8_8320
+            } else {
+                crc >> 1
+            };
+        }
+    }
+    file[12..16].copy_from_slice(&(!crc).to_le_bytes());
+}
+
+#[test]
+fn the_embedded_file_holds_both_rates_and_nothing_else() {
+    let container = Container::parse(listenkit_models::SILERO_VAD).expect("sound");
+    let names: Vec<&str> = container.names().collect();
+    assert_eq!(names.len(), 28);
+    assert_eq!(
+        names.iter().filter(|name| name.starts_with("16k/")).count(),
+        14
+    );
+    assert_eq!(
+        names.iter().filter(|name| name.starts_with("8k/")).count(),
+        14
+    );
+}
+
+#[test]
+fn a_file_cut_anywhere_is_an_error() {
+    let bytes = listenkit_models::SILERO_VAD;
+    for len in (0..2048).chain((2048..bytes.len()).step_by(65_537)) {
+        assert!(load(&bytes[..len]).is_err(), "{len} bytes");
+    }
+}
+
+#[test]
+fn a_flipped_bit_is_a_checksum_error() {
+    for at in (16..listenkit_models::SILERO_VAD.len()).step_by(200_003) {
+        let mut bytes = listenkit_models::SILERO_VAD.to_vec();
+        bytes[at] ^= 4;
+        // The file's own length comes first; elsewhere the checksum speaks.
+        assert!(load(&bytes).is_err(), "byte {at}");
+        if at >= 20 {
+            assert!(
+                matches!(load(&bytes), Err(ModelError::Checksum { .. })),
+                "byte {at}"
+            );
+        }
+    }
+}
+
+#[test]
+fn another_models_tensors_are_named_in_the_error() {
+    let mut bytes = listenkit_models::SILERO_VAD.to_vec();
+    let at = bytes
+        .windows(16)
+        .position(|w| w == b"16k/encoder.0.bi")
+        .expect("is there");
+    bytes[at] = b'4';
+    reseal(&mut bytes);
+    assert_eq!(
+        load(&bytes).err(),
+        Some(ModelError::MissingTensor {
+            name: "16k/encoder.0.bias"
+        })
+    );
+
+    let mut bytes = listenkit_models::SILERO_VAD.to_vec();
+    let shape = at + "16k/encoder.0.bias".len() + 1;
+    bytes[shape..shape + 4].copy_from_slice(&127u32.to_le_bytes());
+    reseal(&mut bytes);
+    let expected = ModelError::Shape {
+        name: "16k/encoder.0.bias",
+        expected: vec![128],
+        found: vec![127],
+    };
+    assert_eq!(load(&bytes).err(), Some(expected));
+}
+
+#[test]
+fn a_weight_that_is_not_a_number_is_an_error() {
+    let mut bytes = listenkit_models::SILERO_VAD.to_vec();
+    let at = bytes
+        .windows(18)
+        .position(|w| w == b"16k/encoder.0.bias")
+        .expect("is there")
+        + 18;
+    let offset = u32::from_le_bytes(bytes[at + 5..at + 9].try_into().expect("4 bytes")) as usize;
+    bytes[offset + 8..offset + 12].copy_from_slice(&f32::INFINITY.to_le_bytes());
+    reseal(&mut bytes);
+    assert_eq!(
+        load(&bytes).err(),
+        Some(ModelError::NotFinite {
+            name: "16k/encoder.0.bias"
+        })
+    );
+}
+
+#[test]
+fn a_level_this_machine_lacks_is_an_error() {
+    let missing = if cfg!(target_arch = "aarch64") {
+        KernelLevel::Avx2
+    } else {
+        KernelLevel::Neon
+    };
+    let result = SileroVad::embedded_at(VadRate::Hz16000, missing);
+    assert_eq!(
+        result.err(),
+        Some(ModelError::KernelLevel {
+            level: missing.name()
+        })
+    );
+}
+
+#[test]
+fn self_test_notices_other_weights() {
+    let mut bytes = listenkit_models::SILERO_VAD.to_vec();
+    let at = bytes
+        .windows(15)
+        .position(|w| w == b"16k/output.bias")
+        .expect("is there")
+        + 15;
+    let offset = u32::from_le_bytes(bytes[at + 5..at + 9].try_into().expect("4 bytes")) as usize;
+    let bias = f32::from_le_bytes(bytes[offset..offset + 4].try_into().expect("4 bytes"));
+    bytes[offset..offset + 4].copy_from_slice(&(bias + 0.01).to_le_bytes());
+    reseal(&mut bytes);
+    let vad = load(&bytes).expect("loads");
+    assert!(matches!(
+        vad.self_test(),
+        Err(ModelError::SelfTest { window: 0, .. })
+    ));
+}
+
+#[test]
+fn fuzz_body_survives_damage_to_the_real_table() {
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    let table = &listenkit_models::SILERO_VAD[..2048];
+    for _ in 0..5_000 {
+        let mut bytes = table.to_vec();
+        // A short file whose length field agrees, so that the table itself is read.
+        bytes[16..20].copy_from_slice(&2048u32.to_le_bytes());
+        for _ in 0..3 {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            let at = 20 + (state >> 16) as usize % 1200;
+            bytes[at] = (state >> 48) as u8;
+        }
+        reseal(&mut bytes);
+        listenkit::nn::fuzzing::container(&bytes);
+    }
+}

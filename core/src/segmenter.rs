@@ -387,7 +387,6 @@ impl Open {
             },
             Region {
                 part: self.part.start,
-                speech: self.part.speech_before,
                 earliest: latest - config.split_search,
                 latest,
             },

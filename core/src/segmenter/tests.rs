@@ -119,9 +119,9 @@ fn activation_also_holds_a_segment_open_when_it_is_the_lower_threshold() {
         deactivation_threshold: 0.8,
         ..config()
     };
-    // 0.6 is below "deactivation", but a window that would open a segment does not close one.
+    // 0.5 is below "deactivation", but a window that would open a segment does not close one.
     assert_eq!(
-        edges(&run_at(SamplePos(0), config, &[0.6; 6])),
+        edges(&run_at(SamplePos(0), config, &[0.5; 6])),
         [('S', 0, 2), ('C', 6, 6)]
     );
 }
@@ -342,6 +342,7 @@ fn breaking_off_forgets_an_unconfirmed_onset() {
     assert!(segmenter.onset_pending());
     assert_eq!(segmenter.close(pos(1), EndReason::Gap), Changes::default());
     assert!(!segmenter.onset_pending());
+    assert_eq!(segmenter.earliest_needed(), pos(1));
     segmenter.resume(config(), pos(1));
     let after = segmenter.window(window_at(SamplePos(0), 1, 0.9));
     assert_eq!(after, Changes::default(), "one window is not two");
@@ -439,50 +440,85 @@ fn splitting() -> SegmenterConfig {
 #[test]
 fn long_speech_is_split_in_its_longest_pause_and_the_parts_tile() {
     //             0         10        20        30
-    let changes = run(splitting(), "###...######....########........");
-    // Boxes 11..16 and 12..17 both hold the whole pause and one voiced window; the later wins.
-    assert_eq!(ranges(&changes), [(0, 14 * W), (14 * W, 24 * W)]);
+    let changes = run(splitting(), "###...#####.....########........");
+    // Boxes 9..16, 10..17 and 11..18 hold the whole pause; the latest wins, cut before its third window.
+    assert_eq!(ranges(&changes), [(0, 13 * W), (13 * W, 24 * W)]);
     assert_eq!(
         edges(&changes),
         [('S', 0, 2), ('E', 24, 32)],
         "a split is neither start nor end"
     );
-    let Change::Ready {
-        part,
-        continues,
-        reason,
-        speech_start,
-        speech_end,
-        decided_at,
-        speech_duration,
-        ..
-    } = changes[1]
+    let Change::End {
+        speech_duration, ..
+    } = changes[2]
     else {
         panic!("{changes:?}")
     };
-    assert_eq!((part, continues, reason), (0, true, EndReason::Split));
-    assert_eq!((speech_start, speech_end), (pos(0), pos(12)));
-    assert_eq!(speech_duration, windows(9));
+    assert_eq!(speech_duration, windows(16));
+    let ready = |change| match change {
+        Change::Ready {
+            part,
+            continues,
+            reason,
+            speech_start,
+            speech_end,
+            speech_duration,
+            decided_at,
+            ..
+        } => (
+            (part, continues, reason),
+            (speech_start.0 / W, speech_end.0 / W, speech_duration.0 / W),
+            (decided_at.0 - DELAY) / W,
+        ),
+        other => panic!("{other:?}"),
+    };
+    // Decided by the first window that does not fit.
     assert_eq!(
-        decided_at,
-        pos(21) + SampleCount(DELAY),
-        "first window that does not fit"
+        ready(changes[1]),
+        ((0, true, EndReason::Split), (0, 11, 8), 21)
     );
-    let Change::Ready {
-        part,
-        continues,
-        reason,
-        speech_start,
-        speech_end,
-        speech_duration,
-        ..
-    } = changes[3]
-    else {
-        panic!("{changes:?}")
+    assert_eq!(
+        ready(changes[3]),
+        ((1, false, EndReason::Silence), (16, 24, 8), 32)
+    );
+}
+
+#[test]
+fn a_split_may_use_the_whole_length() {
+    let changes = run(splitting(), "##################.......####");
+    assert_eq!(ranges(&changes), [(0, 20 * W), (20 * W, 29 * W)]);
+}
+
+#[test]
+fn behind_a_split_no_prefix_reaches_what_was_delivered_before_it() {
+    let config = SegmenterConfig {
+        prefix_padding: windows(30),
+        prefix_may_overlap: true,
+        max_segment: windows(60),
+        ..splitting()
     };
-    assert_eq!((part, continues, reason), (1, false, EndReason::Silence));
-    assert_eq!((speech_start, speech_end), (pos(16), pos(24)));
-    assert_eq!(speech_duration, windows(8));
+    let pattern = format!("{}{}##", "#".repeat(65), ".".repeat(8));
+    let ranges = ranges(&run(config, &pattern));
+    assert_eq!(ranges.len(), 3);
+    assert_eq!(
+        ranges[2].0, ranges[1].0,
+        "it may overlap the last part, not the one before"
+    );
+    assert_eq!(ranges[0].1, ranges[1].0);
+}
+
+#[test]
+fn a_limit_too_short_to_keep_still_ends_every_part() {
+    let config = SegmenterConfig {
+        max_segment: SampleCount(100),
+        split_search: SampleCount(u64::MAX),
+        ..config()
+    };
+    let ranges = ranges(&run(config, &"#".repeat(20)));
+    assert!(ranges.len() >= 9);
+    for (start, end) in ranges {
+        assert!((W..=2 * W).contains(&(end - start)), "{start}..{end}");
+    }
 }
 
 #[test]
@@ -502,8 +538,8 @@ fn speech_without_any_pause_is_cut_at_the_last_border_that_fits() {
     let mut config = splitting();
     assert_eq!(
         ranges(&run(config, &"#".repeat(45))),
-        // Every box scores the same, so the latest whose middle is inside wins.
-        [(0, 18 * W), (18 * W, 36 * W), (36 * W, 45 * W)]
+        // Every box scores the same, so the latest wins: it ends with the deciding window.
+        [(0, 16 * W), (16 * W, 32 * W), (32 * W, 45 * W)]
     );
     config.split_search = SampleCount::ZERO;
     config.max_segment = SampleCount(20 * W + 300);
@@ -622,7 +658,7 @@ prop_compose! {
         onset_dip_windows in 0u32..4,
         prefix_padding in 0u64..20 * W,
         tail_padding in prop_oneof![0u64..30 * W, Just(u64::MAX)],
-        room in prop_oneof![0u64..60 * W, Just(u64::MAX)],
+        room in prop_oneof![Just(0), 0u64..60 * W, Just(u64::MAX)],
         split_search in 0u64..30 * W,
         prefix_may_overlap in prop::bool::weighted(0.2),
     ) -> SegmenterConfig {
@@ -800,25 +836,30 @@ proptest! {
     fn a_split_is_the_best_pause_of_all_that_were_heard(
         config in any_config(), p in any_probabilities(),
     ) {
-        let mut opened_at = 0;
+        const BOX: usize = 7;
+        const CUT: usize = 2;
+        let (mut opened_at, mut decided_before) = (0, 0);
         for change in run_at(SamplePos(0), config, &p) {
             if let Change::Start { decided_at, .. } = change {
                 opened_at = ((decided_at.0 - DELAY) / W - 1) as usize;
             }
             let Change::Ready {
-                start, end, speech_start, speech_end, decided_at, reason: EndReason::Split, ..
+                start, end, speech_end, decided_at, reason: EndReason::Split, ..
             } = change else { continue };
             let heard = ((decided_at.0 - DELAY) / W) as usize;
             let limit = start + config.max_segment;
             prop_assert!(heard as u64 * W > limit.0, "split before it was full");
-            let mean = |middle: usize| -> f64 {
-                p[middle - 2..middle + 3].iter().map(|&p| if p.is_nan() { 0.0 } else { f64::from(p) }).sum::<f64>() / 5.0
+            let mean = |cut: usize| -> f64 {
+                p[cut - CUT..cut + BOX - CUT].iter().map(|&p| if p.is_nan() { 0.0 } else { f64::from(p) }).sum::<f64>() / BOX as f64
             };
-            let best = (opened_at + 2..heard.saturating_sub(2))
+            // Boxes end behind the decision for the part before.
+            let best = (opened_at + CUT..(heard + CUT + 1).saturating_sub(BOX))
+                .filter(|&n| n + BOX - CUT > decided_before)
                 .filter(|&n| pos(n as u64) >= limit - config.split_search && pos(n as u64) <= limit)
-                .filter(|&n| pos(n as u64) > speech_start)
+                .filter(|&n| pos(n as u64) > start)
                 .map(mean)
                 .fold(f64::INFINITY, f64::min);
+            decided_before = heard;
             let cut = (end.0 / W) as usize;
             prop_assert_eq!(end.0 % W, 0);
             prop_assert!(speech_end <= end);
@@ -874,7 +915,10 @@ proptest! {
         let mut check = |change: Change| {
             match change {
                 Change::Start { .. } => assert!(!std::mem::replace(&mut open, true)),
-                Change::End { .. } => assert!(std::mem::replace(&mut open, false)),
+                Change::End { at, decided_at, .. } => {
+                    assert!(std::mem::replace(&mut open, false));
+                    assert!(at <= decided_at);
+                }
                 Change::Ready { start, end, .. } => {
                     assert!(config.prefix_may_overlap || start >= covered);
                     assert!(start <= end);

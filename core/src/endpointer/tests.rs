@@ -1,11 +1,13 @@
 //! The rules of [`Endpointer`], by name, and what holds for any sequence of inputs.
 
 use super::*;
+use crate::units::{SampleCount, SampleRate};
 
 mod livekit;
 mod oracle;
 mod random;
 mod rules;
+mod transcript;
 
 const RATE: SampleRate = SampleRate::HZ_16000;
 /// One model window at 16 kHz.
@@ -49,6 +51,14 @@ fn with_model(timeout: SampleCount) -> EndpointerConfig {
             timeout,
             query_after_windows: 2,
         }),
+        ..BASE
+    }
+}
+
+/// A source of text, awaited for `wait`.
+fn with_text(wait: SampleCount) -> EndpointerConfig {
+    EndpointerConfig {
+        transcript_wait: Some(wait),
         ..BASE
     }
 }

@@ -142,8 +142,11 @@ fn the_learned_delay_stays_between_the_floor_and_max_delay() {
 #[test]
 fn a_change_of_rate_keeps_what_was_learned_in_seconds() {
     let mut policy = DelayPolicy::new(DYNAMIC, RATE, ms(250));
-    policy.user_started(SamplePos(0), false);
-    policy.user_ended(SamplePos(16_000), None);
+    for k in 0..2 {
+        policy.user_started(SamplePos(32_000 * k), false);
+        policy.user_ended(SamplePos(32_000 * k + 16_000), None);
+    }
+    assert_eq!(policy.min(), ms(370));
     let delays = Delays::Dynamic {
         min: SampleCount(14_400),
         max: SampleCount(120_000),
@@ -153,9 +156,11 @@ fn a_change_of_rate_keeps_what_was_learned_in_seconds() {
     policy.rebase(delays, SampleRate::HZ_48000, grace, |at| {
         SamplePos(at.0 * 3)
     });
-    policy.user_started(SamplePos(96_000), false);
-    policy.user_ended(SamplePos(100_000), None);
-    assert_eq!(policy.min(), SampleCount(17_760)); // 0.370 s
+    assert_eq!(policy.min(), SampleCount(17_760));
+    // The last utterance ended at 48,000 samples of the old rate: one second before this one.
+    policy.user_started(SamplePos(192_000), false);
+    policy.user_ended(SamplePos(200_000), None);
+    assert_eq!(policy.min(), SampleCount(20_784)); // 0.433 s
 }
 
 #[test]

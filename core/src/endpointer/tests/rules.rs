@@ -201,11 +201,22 @@ fn an_answer_dies_with_its_pause() {
         .speech(1)
         .silence(50);
     assert_eq!(verdict(&rig.end()), (Wait::Model, NoAnswer, 1000));
-    // Also when the pause was of a turn that a transcript had opened, with an anchor after the onset.
-    let mut rig = Rig::new(with_model(ms(1000)));
-    rig.silence(1).speech(1).transcript(None).answer(0, 0.9);
-    rig.speech(1).silence(50);
-    assert_eq!(verdict(&rig.end()), (Wait::Model, NoAnswer, 1000));
+}
+
+#[test]
+fn confirmed_speech_is_a_new_pause_even_if_it_moves_no_anchor() {
+    // A transcript opens the turn at sample 1010. Speech that ended at 990 is decided at 1024, as behind a
+    // resampler with a delay.
+    let mut endpointer = Endpointer::new(with_model(ms(1000)), SamplePos(0));
+    endpointer.transcript(None, SamplePos(1010));
+    endpointer.answer(0, p(0.9), SamplePos(1010));
+    endpointer.speech_started(SamplePos(0), windows(2));
+    endpointer.speech_ended(SamplePos(990), windows(10));
+    let mut asked = Vec::new();
+    while let Some(TurnOutput::Query(query)) = endpointer.poll() {
+        asked.push((query.id, query.last_voiced));
+    }
+    assert_eq!(asked, [(0, SamplePos(1010)), (1, SamplePos(1010))]);
 }
 
 #[test]
@@ -219,139 +230,6 @@ fn a_segmenter_slower_than_every_delay_is_what_was_waited_for() {
     let mut rig = Rig::new(config);
     rig.speech(10).silence(20);
     assert_eq!(verdict(&rig.end()), (Wait::Min, NoAnswer, 256));
-}
-
-// The transcript.
-
-fn with_text(wait: SampleCount) -> EndpointerConfig {
-    EndpointerConfig {
-        transcript_wait: Some(wait),
-        ..BASE
-    }
-}
-
-#[test]
-fn a_turn_without_a_transcript_waits_for_it() {
-    let mut rig = Rig::new(with_text(ms(1500)));
-    rig.speech(10).silence(20).transcript(None);
-    assert_eq!(verdict(&rig.end()), (Wait::Transcript, Silence, 640));
-}
-
-#[test]
-fn a_transcript_that_never_comes_is_given_up() {
-    let mut rig = Rig::new(with_text(ms(1500)));
-    rig.speech(10).silence(100);
-    assert_eq!(verdict(&rig.end()), (Wait::Transcript, NoTranscript, 1500));
-    let mut patient = Rig::new(with_text(ms(60_000)));
-    patient.speech(10).silence(100);
-    assert_eq!(
-        verdict(&patient.end()),
-        (Wait::Transcript, NoTranscript, 2500)
-    );
-}
-
-#[test]
-fn an_early_transcript_changes_nothing() {
-    let mut rig = Rig::new(with_text(ms(1500)));
-    rig.speech(10).transcript(None).silence(100);
-    assert_eq!(verdict(&rig.end()), (Wait::Min, Silence, 300));
-}
-
-#[test]
-fn a_transcript_wait_of_zero_never_waits() {
-    let mut rig = Rig::new(with_text(SampleCount::ZERO));
-    rig.speech(10).silence(100);
-    assert_eq!(verdict(&rig.end()), (Wait::Min, Silence, 300));
-}
-
-#[test]
-fn waits_for_model_and_transcript_run_side_by_side() {
-    let mut config = with_model(ms(1000));
-    config.transcript_wait = Some(ms(1500));
-    let mut rig = Rig::new(config);
-    rig.speech(10).silence(20).answer(0, 0.9);
-    assert_eq!(rig.ends, []);
-    rig.silence(10).transcript(None);
-    assert_eq!(verdict(&rig.end()), (Wait::Transcript, Complete, 960));
-
-    // The transcript first, then the model.
-    let mut rig = Rig::new(config);
-    rig.speech(10).silence(20).transcript(None);
-    assert_eq!(rig.ends, []);
-    rig.silence(5).answer(0, 0.9);
-    assert_eq!(verdict(&rig.end()), (Wait::Model, Complete, 800));
-
-    // The model gives up first, its answer comes while the transcript is awaited, and still counts.
-    let mut rig = Rig::new(config);
-    rig.speech(10).silence(40).answer(0, 0.1).silence(100);
-    assert_eq!(verdict(&rig.end()), (Wait::Max, Unfinished, 2500));
-}
-
-#[test]
-fn a_late_transcript_amends_the_closed_turn() {
-    let mut rig = Rig::new(with_text(SampleCount::ZERO));
-    rig.speech(10).silence(20).transcript(None);
-    assert_eq!(
-        rig.amended,
-        [TurnAmended {
-            turn: 0,
-            at: windows(10),
-            decided_at: windows(30)
-        }]
-    );
-    assert_eq!(rig.ends.len(), 1);
-}
-
-#[test]
-fn a_transcript_of_the_closed_turn_amends_it_even_while_the_next_one_is_open() {
-    let mut rig = Rig::new(with_text(ms(1500)));
-    rig.speech(10).silence(60).speech(10);
-    rig.transcript(Some(windows(10)));
-    assert_eq!(rig.amended.len(), 1);
-    // The open turn has still no transcript of its own.
-    rig.silence(100);
-    assert_eq!(
-        verdict(&rig.ends[1]),
-        (Wait::Transcript, NoTranscript, 1500)
-    );
-    // The same without a position goes to the open turn.
-    let mut rig = Rig::new(with_text(ms(1500)));
-    rig.speech(10).silence(60).speech(10).transcript(None);
-    assert_eq!(rig.amended, []);
-    rig.silence(100);
-    assert_eq!(verdict(&rig.ends[1]), (Wait::Min, Silence, 300));
-}
-
-#[test]
-fn a_transcript_of_unheard_speech_opens_a_turn_of_its_own() {
-    let mut config = with_model(ms(1000));
-    config.transcript_wait = Some(ms(1500));
-    let mut rig = Rig::new(config);
-    rig.silence(50).transcript(None);
-    assert_eq!(rig.queries.len(), 1);
-    rig.silence(3).answer(0, 0.9).silence(50);
-    let end = rig.end();
-    assert_eq!(verdict(&end), (Wait::Min, Complete, 300));
-    assert_eq!((end.start, end.last_voiced), (windows(50), windows(50)));
-
-    // Also after a closed turn: by its position, or after the amend window of 2 s.
-    let mut rig = Rig::new(BASE);
-    rig.speech(10).silence(30).transcript(Some(windows(35)));
-    rig.silence(20);
-    assert_eq!((rig.ends.len(), rig.amended.len()), (2, 0));
-    let mut rig = Rig::new(BASE);
-    rig.speech(10).silence(80).transcript(None).silence(20);
-    assert_eq!((rig.ends.len(), rig.amended.len()), (2, 0));
-}
-
-#[test]
-fn a_transcript_of_speech_after_a_commit_is_of_the_open_turn() {
-    let mut rig = Rig::new(BASE);
-    rig.speech(10).host(|e, now| e.commit(now)).speech(2);
-    rig.transcript(Some(windows(10) + SampleCount(1)));
-    assert_eq!(rig.amended, []);
-    rig.transcript(Some(windows(10)));
-    assert_eq!(rig.amended.len(), 1);
 }
 
 // Onsets.
@@ -406,6 +284,28 @@ fn an_answer_while_a_decision_is_held_back_does_not_let_it_go() {
     rig.silence(1);
     // Neither was waited for: the time for both was over.
     assert_eq!(verdict(&rig.end()), (Wait::Min, Complete, 320));
+}
+
+#[test]
+fn an_input_while_a_decision_is_held_back_does_not_hold_it_longer() {
+    let mut config = with_model(ms(300));
+    config.transcript_wait = Some(ms(1500));
+    let mut endpointer = Endpointer::new(config, SamplePos(0));
+    endpointer.speech_started(windows(0), windows(2));
+    endpointer.window(Some(windows(2)), 0, false, windows(2));
+    endpointer.transcript(None, windows(3));
+    endpointer.speech_ended(windows(2), windows(10));
+    endpointer.window(None, 9, true, windows(11));
+    let decision = windows(2) + ms(300);
+    endpointer.answer(0, p(0.9), decision + ms(10));
+    endpointer.transcript(None, decision + ms(20));
+    assert_eq!(endpointer.deadline(), Some(decision + SampleCount(WINDOW)));
+    endpointer.advance(windows(20));
+    let mut rig = Rig::new(config);
+    rig.endpointer = endpointer;
+    rig.drain();
+    // Not "transcript": the turn had one already.
+    assert_eq!(verdict(&rig.end()), (Wait::Min, Complete, 332));
 }
 
 #[test]
@@ -581,4 +481,15 @@ fn a_change_of_rate_moves_the_turn_and_its_timers() {
     let end = rig.end();
     assert_eq!(end.last_voiced, SamplePos(10 * 1024));
     assert_eq!(end.delay(), SampleCount(9600));
+
+    // A cut moves too.
+    let mut rig = Rig::new(BASE);
+    rig.speech(10).host(|e, now| e.commit(now));
+    let endpointer = &mut rig.endpointer;
+    endpointer.rebase(config, twice);
+    let until = SamplePos(11 * 1024);
+    endpointer.window(Some(until), 0, false, until);
+    endpointer.commit(until);
+    rig.drain();
+    assert_eq!(rig.ends[1].start, SamplePos(10 * 1024));
 }

@@ -52,7 +52,7 @@ impl Event {
             Self::EndOfTurn(e) => e.decided_at,
             Self::TurnAmended(e) => e.decided_at,
             Self::FormatChanged(e) => e.resumes_at,
-            Self::Gap(e) => SamplePos(e.at.0.saturating_add(e.duration.0)),
+            Self::Gap(e) => e.at,
         }
     }
 }
@@ -165,6 +165,18 @@ pub struct Segment {
     pub continues: bool,
     /// Why it ended here.
     pub reason: EndReason,
+    /// Where its audio lies.
+    pub(crate) audio_at: AudioAt,
+}
+
+/// Place of a segment's first sample in the detector's memory. Not part of what the segment is, so all are equal.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct AudioAt(pub(crate) u64);
+
+impl PartialEq for AudioAt {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 impl Segment {

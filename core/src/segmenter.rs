@@ -111,6 +111,10 @@ pub(crate) struct Segmenter {
 }
 
 #[derive(Clone, Copy, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one per stream, and the hot path must not allocate"
+)]
 enum State {
     Closed { onset: Option<Onset> },
     Open(Open),
@@ -231,6 +235,7 @@ impl Segmenter {
 
     /// Audio before this position will not be part of any segment reported from now on. While open it
     /// is the start of the part to come. Never moves back.
+    #[cfg(test)]
     pub(crate) fn earliest_needed(&self) -> SamplePos {
         match self.state {
             State::Open(open) => open.part.start,

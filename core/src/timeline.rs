@@ -35,12 +35,6 @@ impl Epoch {
                 .saturating_add(scale(m, self.input_hz, self.analysis_hz)),
         )
     }
-
-    /// How many analysis samples `input` samples of this epoch amount to, rounded up: the length of
-    /// the analysis stream once the resampler has been flushed.
-    pub(crate) const fn analysis_len(&self, input: u64) -> u64 {
-        scale_up(input, self.analysis_hz, self.input_hz)
-    }
 }
 
 /// The instant `at` of a stream at `from`, in samples of `to`. Rounds up, so that time never runs

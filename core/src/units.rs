@@ -32,6 +32,9 @@ impl SampleRate {
     /// WebRTC, 48 kHz.
     pub const HZ_48000: Self = Self(48_000);
 
+    /// The highest rate accepted.
+    pub const MAX: Self = Self(Self::MAX_HZ);
+
     /// Lowest rate accepted, in Hz. Speech below a 2 kHz bandwidth is outside what the models saw.
     pub const MIN_HZ: u32 = 4_000;
     /// Highest rate accepted, in Hz: the highest in common use.

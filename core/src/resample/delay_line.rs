@@ -24,6 +24,11 @@ pub(super) struct DelayLine {
 }
 
 impl DelayLine {
+    /// Bytes of its samples.
+    pub(super) const fn bytes(&self) -> usize {
+        size_of::<f32>() * self.buffer.len()
+    }
+
     pub(super) fn new(design: &ResamplerDesign) -> Self {
         let layout = design.layout;
         Self {

@@ -4,6 +4,8 @@
 //! input position k · step / phases. Everything here is integer arithmetic on that fraction; only the
 //! coefficients are real numbers.
 
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
 use listenkit_kernels::{KernelLevel, Level, fir};
 
 use super::kernel::{HALF_WIDTH, impulse_response};
@@ -124,6 +126,24 @@ impl ResamplerDesign {
         } else {
             design.rows(width);
         }
+        design
+    }
+
+    /// The filter that all streams of this pair and level share, made when the first of them needs it and dropped with
+    /// the last. The only lock of the crate is taken here, when a stream is built or changes its rate.
+    pub fn shared(from: SampleRate, to: SampleRate, level: Level) -> Arc<Self> {
+        type Key = (SampleRate, SampleRate, KernelLevel);
+        static MADE: Mutex<Vec<(Key, Weak<ResamplerDesign>)>> = Mutex::new(Vec::new());
+        let key = (from, to, level.kind());
+        // A thread that panicked while holding it cannot have left it half changed.
+        let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+        made.retain(|(_, design)| design.strong_count() > 0);
+        let known = made.iter().find(|(other, _)| *other == key);
+        if let Some(design) = known.and_then(|(_, design)| design.upgrade()) {
+            return design;
+        }
+        let design = Arc::new(Self::with_level(from, to, level));
+        made.push((key, Arc::downgrade(&design)));
         design
     }
 

@@ -90,6 +90,11 @@ impl Resampler {
         self
     }
 
+    /// Bytes of this stream's own state; the filter is shared.
+    pub fn state_bytes(&self) -> usize {
+        size_of::<Self>() + self.line.bytes()
+    }
+
     /// The filter.
     pub fn design(&self) -> &Arc<ResamplerDesign> {
         &self.design

@@ -1,6 +1,6 @@
 //! What goes into the segmenter and what comes out.
 
-use crate::event::{EndOfSpeech, EndReason, Event, Segment, StartOfSpeech};
+use crate::event::{AudioAt, EndOfSpeech, EndReason, Event, Segment, StartOfSpeech};
 use crate::units::{Probability, SampleCount, SamplePos};
 
 /// One window of the model. Windows come in order and back to back.
@@ -106,6 +106,7 @@ impl Change {
                 speech_duration,
                 continues,
                 reason,
+                audio_at: AudioAt::default(),
             }),
         }
     }

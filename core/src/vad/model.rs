@@ -6,6 +6,7 @@
 
 use crate::error::ModelError;
 use crate::nn::{Container, Conv, Dense};
+use crate::units::SampleRate;
 use listenkit_kernels::{
     FRAMES, HIDDEN, KernelLevel, Level, LstmState, LstmWeights, Stft, StftSize, lstm_step,
     relu_dot, sigmoid_one,
@@ -42,6 +43,14 @@ impl VadRate {
         match self {
             Self::Hz8000 => 8_000,
             Self::Hz16000 => 16_000,
+        }
+    }
+
+    /// The rate.
+    pub const fn sample_rate(self) -> SampleRate {
+        match self {
+            Self::Hz8000 => SampleRate::HZ_8000,
+            Self::Hz16000 => SampleRate::HZ_16000,
         }
     }
 
@@ -192,6 +201,11 @@ impl SileroVad {
     /// The kernel level chosen at construction.
     pub fn kernel_level(&self) -> KernelLevel {
         self.model.level.kind()
+    }
+
+    /// The same, as kernels take it.
+    pub(crate) fn level(&self) -> Level {
+        self.model.level
     }
 
     /// Probability that `window` holds speech, given all that `state` has heard.

@@ -1,0 +1,129 @@
+//! Memory of the recent past: a ring that is addressed by position.
+
+/// The most recent values of a stream, `width` of them per sample, found again by their position.
+///
+/// Positions count samples since construction and never start over. The ring overwrites the oldest and never grows.
+#[derive(Clone, Debug)]
+pub(crate) struct History<T> {
+    values: Vec<T>,
+    width: usize,
+    /// Samples written since construction.
+    written: u64,
+    /// Nothing before this position is given out.
+    forgotten: u64,
+}
+
+impl<T: Copy + Default> History<T> {
+    /// Room for `samples` samples of `width` values. Allocates here, and only here.
+    pub(crate) fn new(samples: usize, width: usize) -> Self {
+        Self {
+            values: vec![T::default(); samples * width],
+            width,
+            written: 0,
+            forgotten: 0,
+        }
+    }
+
+    /// Appends whole samples.
+    pub(crate) fn push(&mut self, values: &[T]) {
+        debug_assert_eq!(values.len() % self.width.max(1), 0, "whole samples only");
+        let capacity = self.values.len();
+        if capacity == 0 {
+            return;
+        }
+        self.written += (values.len() / self.width) as u64;
+        // Of a block longer than the ring only the end can stay.
+        let values = &values[values.len().saturating_sub(capacity)..];
+        let end = self.index(self.written);
+        let start = (end + capacity - values.len()) % capacity;
+        let head = values.len().min(capacity - start);
+        self.values[start..start + head].copy_from_slice(&values[..head]);
+        self.values[..values.len() - head].copy_from_slice(&values[head..]);
+    }
+
+    /// Samples written since construction: the position of the next one.
+    pub(crate) const fn end(&self) -> u64 {
+        self.written
+    }
+
+    /// The oldest position still held.
+    pub(crate) fn start(&self) -> u64 {
+        let capacity = (self.values.len() / self.width.max(1)) as u64;
+        self.forgotten.max(self.written.saturating_sub(capacity))
+    }
+
+    /// Gives out nothing that was written before now.
+    pub(crate) const fn forget(&mut self) {
+        self.forgotten = self.written;
+    }
+
+    /// The samples `start..end` in order, as two slices because the ring may wrap; `None` if any of
+    /// them is overwritten or not written yet.
+    pub(crate) fn range(&self, start: u64, end: u64) -> Option<(&[T], &[T])> {
+        if start > end || end > self.written || start < self.start() {
+            return None;
+        }
+        let len = (end - start) as usize * self.width;
+        if len == 0 {
+            return Some((&[], &[]));
+        }
+        let start = self.index(start);
+        let head = len.min(self.values.len() - start);
+        Some((
+            &self.values[start..start + head],
+            &self.values[..len - head],
+        ))
+    }
+
+    /// Bytes of audio this can hold.
+    pub(crate) const fn bytes(&self) -> usize {
+        std::mem::size_of::<T>() * self.values.len()
+    }
+
+    /// Index of the first value of the sample at `position`.
+    fn index(&self, position: u64) -> usize {
+        let samples = (self.values.len() / self.width) as u64;
+        (position % samples) as usize * self.width
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(history: &History<i16>, start: u64, end: u64) -> Option<Vec<i16>> {
+        history
+            .range(start, end)
+            .map(|(head, tail)| [head, tail].concat())
+    }
+
+    #[test]
+    fn any_range_still_held_reads_back_whatever_the_push_sizes() {
+        for step in 1..=23 {
+            let mut history = History::new(10, 2);
+            let all: Vec<i16> = (0..200).collect();
+            let mut pushed = 0;
+            for block in all.chunks(step * 2) {
+                history.push(block);
+                pushed += block.len() / 2;
+                let oldest = pushed.saturating_sub(10);
+                for start in oldest..=pushed {
+                    let expected = all[start * 2..pushed * 2].to_vec();
+                    assert_eq!(read(&history, start as u64, pushed as u64), Some(expected));
+                }
+                if oldest > 0 {
+                    assert_eq!(read(&history, oldest as u64 - 1, pushed as u64), None);
+                }
+                assert_eq!(read(&history, pushed as u64, pushed as u64 + 1), None);
+            }
+        }
+    }
+
+    #[test]
+    fn a_history_without_room_keeps_nothing() {
+        let mut history = History::<i16>::new(0, 1);
+        history.push(&[1, 2, 3]);
+        assert_eq!(history.range(0, 1), None);
+        assert_eq!(history.bytes(), 0);
+    }
+}

@@ -1,0 +1,205 @@
+//! From mono input samples to one probability per window: resampler, window, model.
+
+use std::time::Duration;
+
+use crate::buf::History;
+use crate::resample::{Resampler, ResamplerDesign};
+use crate::timeline::Epoch;
+use crate::units::{Probability, SamplePos, SampleRate};
+use crate::vad::{SileroVad, VadState};
+
+/// Most samples of mono input that are handled at once.
+pub(super) const BLOCK: usize = 512;
+
+/// A window the model has scored.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scored {
+    pub(super) start: SamplePos,
+    pub(super) end: SamplePos,
+    /// As the model said.
+    pub(super) raw: f32,
+    /// After smoothing.
+    pub(super) probability: Probability,
+}
+
+/// The signal path of one stream, within one epoch.
+#[derive(Debug)]
+pub(super) struct AudioPath {
+    vad: SileroVad,
+    state: VadState,
+    smoothing: Option<f32>,
+    smoothed: Option<f32>,
+    epoch: Epoch,
+    resampler: Resampler,
+    /// The window being filled, at the analysis rate, and room for what its last input gives beyond it.
+    buffer: Vec<f32>,
+    filled: usize,
+    /// Samples of a window.
+    window: usize,
+    /// Windows completed in this epoch.
+    windows: u64,
+    /// Input position at which the current window is complete.
+    next_at: SamplePos,
+    /// What turn models look at: the last seconds at the analysis rate.
+    recent: History<f32>,
+}
+
+impl AudioPath {
+    pub(super) fn new(
+        vad: &SileroVad,
+        smoothing: Option<f32>,
+        input: SampleRate,
+        at: SamplePos,
+        turn_audio: Option<Duration>,
+    ) -> Self {
+        let analysis = vad.rate().sample_rate();
+        let window = vad.rate().window_len();
+        let recent =
+            turn_audio.map_or(0, |duration| analysis.samples(duration).0 as usize + window);
+        let mut path = Self {
+            vad: vad.clone(),
+            state: VadState::new(),
+            smoothing,
+            smoothed: None,
+            epoch: Epoch::new(at, input, analysis),
+            resampler: resampler(vad, input),
+            buffer: vec![0.0; window + analysis.hz().div_ceil(input.hz()) as usize],
+            filled: 0,
+            window,
+            windows: 0,
+            next_at: at,
+            recent: History::new(recent, 1),
+        };
+        path.next_at = path.window_needs();
+        path
+    }
+
+    /// The position at which the window being filled is complete. Feeding must stop there.
+    pub(super) const fn next_at(&self) -> SamplePos {
+        self.next_at
+    }
+
+    /// Takes samples that end at or before [`next_at`](Self::next_at); says what the window scored
+    /// if it is complete.
+    pub(super) fn feed(&mut self, mono: &[f32]) -> Option<Scored> {
+        let done = self
+            .resampler
+            .process(mono, &mut self.buffer[self.filled..]);
+        debug_assert_eq!(done.consumed, mono.len(), "there is room up to next_at");
+        self.advance(done.written);
+        (self.filled >= self.window).then(|| self.score(None))
+    }
+
+    /// Ends the epoch: what is still inside the resampler comes out, a window that is begun is
+    /// filled up with zeros. Call until `None`.
+    pub(super) fn drain(&mut self, position: SamplePos) -> Option<Scored> {
+        let written = self.resampler.flush(&mut self.buffer[self.filled..]);
+        self.advance(written);
+        if self.filled == 0 {
+            return None;
+        }
+        self.buffer[self.filled..].fill(0.0);
+        self.filled = self.filled.max(self.window);
+        Some(self.score(Some(position)))
+    }
+
+    /// Begins a new epoch at `at`, with everything forgotten but the recent audio.
+    pub(super) fn restart(&mut self, at: SamplePos) {
+        self.epoch = Epoch::new(
+            at,
+            self.resampler.design().from(),
+            self.resampler.design().to(),
+        );
+        self.resampler.reset();
+        self.state.reset();
+        self.smoothed = None;
+        self.filled = 0;
+        self.windows = 0;
+        self.next_at = self.window_needs();
+    }
+
+    /// Goes on at another input rate.
+    pub(super) fn change_rate(&mut self, input: SampleRate, at: SamplePos) {
+        if input != self.resampler.design().from() {
+            self.resampler = resampler(&self.vad, input);
+            let extra = self.vad.rate().hz().div_ceil(input.hz()) as usize;
+            self.buffer.resize(self.window + extra, 0.0);
+        }
+        self.restart(at);
+    }
+
+    /// Forgets the recent audio too.
+    pub(super) fn forget(&mut self) {
+        self.recent.forget();
+    }
+
+    pub(super) fn epoch_start(&self) -> SamplePos {
+        self.epoch.start()
+    }
+
+    /// The last `since..now` of the stream at the analysis rate, as far as it is kept.
+    pub(super) fn recent(&self, duration: Duration) -> (&[f32], &[f32]) {
+        let wanted = self.vad.rate().sample_rate().samples(duration).0;
+        let end = self.recent.end();
+        let start = self.recent.start().max(end.saturating_sub(wanted));
+        self.recent.range(start, end).unwrap_or((&[], &[]))
+    }
+
+    /// Bytes of state that do not depend on how much audio is kept.
+    pub(super) fn state_bytes(&self) -> usize {
+        std::mem::size_of::<Self>()
+            + std::mem::size_of_val(self.buffer.as_slice())
+            + self.resampler.state_bytes()
+    }
+
+    pub(super) const fn retained_bytes(&self) -> usize {
+        self.recent.bytes()
+    }
+
+    fn advance(&mut self, written: usize) {
+        self.recent
+            .push(&self.buffer[self.filled..self.filled + written]);
+        self.filled += written;
+    }
+
+    fn score(&mut self, cut: Option<SamplePos>) -> Scored {
+        let raw = self
+            .vad
+            .probability(&mut self.state, &self.buffer[..self.window]);
+        let smoothed = match (self.smoothing, self.smoothed) {
+            (Some(weight), Some(before)) => weight * before + (1.0 - weight) * raw,
+            _ => raw,
+        };
+        self.smoothed = Some(smoothed);
+        let len = self.window as u64;
+        let end = self.epoch.input_at((self.windows + 1) * len);
+        let scored = Scored {
+            start: self.epoch.input_at(self.windows * len),
+            end: cut.map_or(end, |cut| end.min(cut)),
+            raw,
+            probability: Probability::clamped(smoothed),
+        };
+        self.windows += 1;
+        self.buffer.copy_within(self.window..self.filled, 0);
+        self.filled -= self.window;
+        self.next_at = self.window_needs();
+        scored
+    }
+
+    /// Input position at which the last sample of the current window can be computed.
+    fn window_needs(&self) -> SamplePos {
+        let last = (self.windows + 1) * self.window as u64 - 1;
+        SamplePos(
+            self.epoch
+                .start()
+                .0
+                .saturating_add(self.resampler.input_needed(last)),
+        )
+    }
+}
+
+/// From the input's rate to the model's, with kernels of the model's level. Streams of equal rates share the filter.
+fn resampler(vad: &SileroVad, input: SampleRate) -> Resampler {
+    let design = ResamplerDesign::shared(input, vad.rate().sample_rate(), vad.level());
+    Resampler::with_design(design).aligned()
+}

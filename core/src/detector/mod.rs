@@ -1,0 +1,720 @@
+//! The detector: the one public state machine. It wires the floors below and does nothing clever.
+
+mod audio_path;
+mod fingerprint;
+mod outputs;
+
+use std::collections::VecDeque;
+
+use crate::buf::History;
+use crate::config::{DetectorConfig, Parsed, WINDOW_DURATION, check_downmix};
+use crate::endpointer::{Endpointer, EndpointerConfig, TurnOutput};
+use crate::error::{ConfigError, InputError};
+use crate::event::{
+    AudioAt, EndReason, Event, FormatChanged, Gap, Output, Segment, TurnEndReason, TurnQuery,
+    WindowScore,
+};
+use crate::pcm::{Format, Frame, MonoReader, SampleFormat, Samples};
+use crate::segmenter::{Change, Segmenter, Window};
+use crate::stats::Stats;
+use crate::timeline;
+use crate::units::{Probability, SampleCount, SamplePos};
+use crate::vad::SileroVad;
+
+use audio_path::{AudioPath, BLOCK, Scored};
+use fingerprint::Fingerprint;
+pub use outputs::{Audio, Outputs};
+
+/// Outputs that may wait to be taken. One step of the stream (a window, a timer, one input) makes at most
+/// [`STEP`] of them, and no step is taken without room for it.
+const QUEUE: usize = 32;
+
+/// Most outputs of one step: a window can say its score, an end, its segment, a query and the end of a turn, and the
+/// end of an epoch does that for two windows and closes what is open.
+const STEP: usize = 16;
+
+/// Something the host knows and the audio does not say.
+///
+/// Inputs take effect at the position the stream has reached. A recording of frames and inputs, replayed in the same
+/// order, gives the same outputs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Input {
+    /// The turn model's answer to a [`TurnQuery`]. One that comes too late does no harm.
+    TurnAnswer {
+        /// The `id` of the query.
+        id: u64,
+        /// That the user is finished.
+        probability: Probability,
+    },
+    /// The threshold for answers from here on, for models whose threshold depends on the language.
+    TurnThreshold(Probability),
+    /// A final transcript arrived.
+    Transcript {
+        /// Where the speech it covers ended, if the recogniser says so.
+        speech_end: Option<SamplePos>,
+    },
+    /// The agent began to speak.
+    AgentStarted,
+    /// The agent stopped speaking.
+    AgentStopped,
+    /// What the speech over the agent's was: an interruption, or (`false`) a backchannel such as
+    /// "mhm". Only dynamic endpointing uses it: backchannels are not learned from.
+    Interruption(bool),
+    /// The turn is over because the caller says so (push-to-talk released).
+    CommitTurn,
+    /// Forget the turn; no `EndOfTurn` follows.
+    ClearTurn,
+    /// The next samples are missing: muted or lost.
+    ///
+    /// Shorter than `min_silence_duration`, they are heard as silence. Longer, open speech ends here
+    /// and the models start afresh behind them.
+    Gap(SampleCount),
+    /// By the caller's clock the stream should have reached this position. Nothing happens until frames are
+    /// `starvation_duration` late; then the missing samples are a gap.
+    Clock(SamplePos),
+}
+
+/// Work that one call has begun and later steps finish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pending {
+    Nothing,
+    /// Samples of a concealed gap still to be heard as silence.
+    Silence(u64),
+    /// A long gap: jump this far once the epoch is closed.
+    Jump(u64),
+    /// The stream was reset; start over when all outputs are taken.
+    Restart,
+}
+
+/// Audio kept for segments, in the input's own format.
+#[derive(Debug)]
+enum Retained {
+    I16(History<i16>),
+    F32(History<f32>),
+}
+
+impl Retained {
+    fn new(format: Format, samples: usize) -> Self {
+        let width = usize::from(format.channels);
+        match format.samples {
+            SampleFormat::I16 => Self::I16(History::new(samples, width)),
+            SampleFormat::F32 => Self::F32(History::new(samples, width)),
+        }
+    }
+
+    fn push(&mut self, samples: Samples<'_>) {
+        match (self, samples) {
+            (Self::I16(history), Samples::I16(values)) => history.push(values),
+            (Self::F32(history), Samples::F32(values)) => history.push(values),
+            _ => unreachable!("a change of format replaces the history first"),
+        }
+    }
+
+    const fn end(&self) -> u64 {
+        match self {
+            Self::I16(history) => history.end(),
+            Self::F32(history) => history.end(),
+        }
+    }
+
+    fn range(&self, start: u64, end: u64) -> Option<(Samples<'_>, Samples<'_>)> {
+        match self {
+            Self::I16(history) => history
+                .range(start, end)
+                .map(|(a, b)| (Samples::I16(a), Samples::I16(b))),
+            Self::F32(history) => history
+                .range(start, end)
+                .map(|(a, b)| (Samples::F32(a), Samples::F32(b))),
+        }
+    }
+
+    const fn bytes(&self) -> usize {
+        match self {
+            Self::I16(history) => history.bytes(),
+            Self::F32(history) => history.bytes(),
+        }
+    }
+}
+
+/// Listens to one stream of audio and says when the user starts, stops and finishes.
+///
+/// # How to use it
+/// Build one per stream with [`new`](Self::new); weights are shared. Then, for every block of audio:
+///
+/// 1. [`process`](Self::process) the block and take every output. Blocks may have any length; how the audio is cut
+///    into blocks changes nothing.
+/// 2. Tell it what only the host knows through [`handle`](Self::handle) (a turn model's answer, a transcript, a gap), and take
+///    every output of that too.
+/// 3. At the end, [`flush`](Self::flush): open speech and the open turn end, nothing is lost.
+///
+/// ```
+/// use listenkit::{Detector, DetectorConfig, Event, Frame, Output, SampleRate, SileroVad, VadRate};
+///
+/// let vad = SileroVad::embedded(VadRate::Hz16000)?;
+/// let mut detector = Detector::new(DetectorConfig::new(SampleRate::HZ_48000), &vad)?;
+/// let microphone = vec![0_i16; 48_000];
+/// for block in microphone.chunks(480) {
+///     for output in detector.process(Frame::i16(block))? {
+///         if let Output::Event(Event::EndOfTurn(turn)) = output {
+///             println!("the user is finished since sample {}", turn.last_voiced);
+///         }
+///     }
+/// }
+/// for output in detector.flush() {
+///     println!("{output:?}");
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Cost
+/// Nothing is allocated, locked or logged after construction, but for a change of format, which builds a new resampler and
+/// (in segmenting mode) new memory. One 32 ms window costs about ten microseconds on a server core, all at once: two
+/// of three 10 ms blocks cost almost nothing. See `docs/performance.md`.
+#[derive(Debug)]
+pub struct Detector {
+    config: DetectorConfig,
+    parsed: Parsed,
+    format: Format,
+    reader: MonoReader,
+    path: AudioPath,
+    segmenter: Segmenter,
+    endpointer: Endpointer,
+    retained: Retained,
+    /// `retained` position of the first sample of the epoch.
+    retained_epoch: u64,
+    position: SamplePos,
+    /// The turn of the newest speech.
+    speech_turn: u64,
+    /// The epoch has been drained and what was open is closed.
+    epoch_closed: bool,
+    pending: Pending,
+    queue: VecDeque<Output>,
+    mono: Vec<f32>,
+    stats: Stats,
+    fingerprint: Fingerprint,
+}
+
+impl Detector {
+    /// A detector for one stream. Allocates here, and only here.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if a setting is out of range or two contradict each other; it names them.
+    pub fn new(config: DetectorConfig, vad: &SileroVad) -> Result<Self, ConfigError> {
+        let format = config.format()?;
+        config.check()?;
+        let parsed = config.parse(format.rate);
+        let at = config.start_at;
+        let path = AudioPath::new(vad, config.smoothing, format.rate, at, parsed.turn_audio);
+        let retained = Retained::new(format, retained_samples(&config, &parsed, format));
+        Ok(Self {
+            config,
+            parsed,
+            format,
+            reader: MonoReader {
+                downmix: config.downmix,
+                i16_scale: 1.0 / config.i16_full_scale,
+            },
+            path,
+            segmenter: Segmenter::new(parsed.segmenter, at),
+            endpointer: Endpointer::new(parsed.endpointer, at),
+            retained,
+            retained_epoch: 0,
+            position: at,
+            speech_turn: 0,
+            epoch_closed: false,
+            pending: Pending::Nothing,
+            queue: VecDeque::with_capacity(QUEUE),
+            mono: vec![0.0; BLOCK],
+            stats: Stats::default(),
+            fingerprint: Fingerprint::new(),
+        })
+    }
+
+    /// Hears a block; gives an iterator over what there is to say about it.
+    ///
+    /// The audio is consumed while the iterator runs, and completely even if it is dropped early.
+    ///
+    /// # Errors
+    /// [`InputError`] if the block is not whole samples or declares a format that is not supported. Nothing of it was consumed;
+    /// the stream goes on with the next good block.
+    pub fn process<'d, 'f>(&'d mut self, frame: Frame<'f>) -> Result<Outputs<'d, 'f>, InputError> {
+        let format = self.checked_format(frame)?;
+        Ok(Outputs::new(self, frame.samples, format))
+    }
+
+    /// The part of [`process`](Self::process) that takes audio, for bindings: consumes samples until there is
+    /// something to say, and gives how many. Take the outputs with [`poll`](Self::poll), then push the rest.
+    ///
+    /// # Errors
+    /// As [`process`](Self::process).
+    pub fn push(&mut self, frame: Frame<'_>) -> Result<usize, InputError> {
+        let format = self.checked_format(frame)?;
+        Ok(self.push_checked(frame.samples, format, false))
+    }
+
+    /// The next output, if there is one.
+    pub fn poll(&mut self) -> Option<Output> {
+        loop {
+            if let Some(output) = self.queue.pop_front() {
+                return Some(output);
+            }
+            if !self.step_pending() {
+                return None;
+            }
+        }
+    }
+
+    /// Hears something that is not audio; gives an iterator over what follows from it.
+    ///
+    /// # Errors
+    /// [`InputError::OutputsWaiting`] if outputs of earlier calls have not been taken and there is no room for more.
+    pub fn handle(&mut self, input: Input) -> Result<Outputs<'_, 'static>, InputError> {
+        while self.has_room() && self.step_pending() {}
+        if !self.has_room() {
+            return Err(InputError::OutputsWaiting {
+                waiting: self.queue.len(),
+            });
+        }
+        let now = self.position;
+        match input {
+            Input::TurnAnswer { id, probability } => self.endpointer.answer(id, probability, now),
+            Input::TurnThreshold(threshold) => self.endpointer.set_model_threshold(threshold),
+            Input::Transcript { speech_end } => self.endpointer.transcript(speech_end, now),
+            Input::AgentStarted => self.endpointer.agent_started(now),
+            Input::AgentStopped => self.endpointer.agent_stopped(now),
+            Input::Interruption(verdict) => self.endpointer.interruption_verdict(verdict),
+            Input::CommitTurn => self.endpointer.commit(now),
+            Input::ClearTurn => self.endpointer.clear(now),
+            Input::Gap(duration) => self.gap(duration),
+            Input::Clock(at) => {
+                let late = at.since(now);
+                if late >= self.parsed.starvation {
+                    self.gap(late);
+                }
+            }
+        }
+        self.endpointer.advance(now);
+        self.take_turn_outputs();
+        Ok(Outputs::empty(self))
+    }
+
+    /// End of input: hears what is still inside, ends open speech and the open turn.
+    ///
+    /// The clock goes on: more audio may follow, as a new beginning at the same position.
+    pub fn flush(&mut self) -> Outputs<'_, 'static> {
+        self.finish_pending();
+        self.close_epoch(EndReason::Flush);
+        self.endpointer
+            .finish(self.position, TurnEndReason::EndOfInput);
+        self.take_turn_outputs();
+        Outputs::empty(self)
+    }
+
+    /// Ends what is open, as [`flush`](Self::flush) does, then forgets everything: when its outputs are taken, the
+    /// detector is as new, at its first position.
+    pub fn reset(&mut self) -> Outputs<'_, 'static> {
+        self.finish_pending();
+        self.close_epoch(EndReason::Reset);
+        self.endpointer.finish(self.position, TurnEndReason::Reset);
+        self.take_turn_outputs();
+        self.pending = Pending::Restart;
+        Outputs::empty(self)
+    }
+
+    /// The samples of a segment, at the input's own rate and format; `None` once they are overwritten. They last at least
+    /// until the next audio is pushed after the segment came out.
+    pub fn audio(&self, segment: &Segment) -> Option<Audio<'_>> {
+        let start = segment.audio_at.0;
+        let (head, tail) = self
+            .retained
+            .range(start, start.checked_add(segment.len().0)?)?;
+        Some(Audio {
+            format: self.format,
+            head,
+            tail,
+        })
+    }
+
+    /// What a turn model should look at for `query`: mono at the model rate of the VAD, from before the turn's start to now,
+    /// no longer than [`TurnModelOptions::audio`](crate::TurnModelOptions). Two slices, in order.
+    pub fn turn_audio(&self, query: &TurnQuery) -> (&[f32], &[f32]) {
+        let turn = query.decided_at.since(query.start) + self.parsed.segmenter.prefix_padding;
+        let seconds = self.format.rate.seconds(turn);
+        let kept = self.parsed.turn_audio.unwrap_or_default();
+        self.path
+            .recent(kept.min(std::time::Duration::from_secs_f64(seconds)))
+    }
+
+    /// Where the stream is: samples so far, gaps included.
+    pub const fn position(&self) -> SamplePos {
+        self.position
+    }
+
+    /// The format the stream is in.
+    pub const fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Counters since construction or reset.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            stale_answers: self.endpointer.stats().stale_answers,
+            ..self.stats
+        }
+    }
+
+    /// A 64-bit digest of every probability and every event so far. Equal inputs give equal digests on the same kernel
+    /// level, in Rust, C and Python alike.
+    pub const fn fingerprint(&self) -> u64 {
+        self.fingerprint.value()
+    }
+
+    /// Bytes of this stream's state, without retained audio and without the weights, which are shared.
+    pub fn state_bytes(&self) -> usize {
+        std::mem::size_of::<Self>() - std::mem::size_of::<AudioPath>()
+            + self.path.state_bytes()
+            + std::mem::size_of_val(self.mono.as_slice())
+            + self.queue.capacity() * std::mem::size_of::<Output>()
+    }
+
+    /// Bytes of audio this stream may keep: for segments (in segmenting mode) and for turn models (if one is in use).
+    pub const fn retained_bytes(&self) -> usize {
+        self.retained.bytes() + self.path.retained_bytes()
+    }
+
+    fn checked_format(&self, frame: Frame<'_>) -> Result<Format, InputError> {
+        let format = frame.format(self.format)?;
+        check_downmix(self.config.downmix, format)?;
+        Ok(format)
+    }
+
+    fn has_room(&self) -> bool {
+        self.queue.len() + STEP <= QUEUE
+    }
+
+    /// Consumes samples until there is an output or no room for one. A change of format waits until the
+    /// segments it closed have been read, unless `hurry`.
+    fn push_checked(&mut self, samples: Samples<'_>, format: Format, hurry: bool) -> usize {
+        while self.has_room() && self.step_pending() {}
+        if !self.has_room() || self.pending != Pending::Nothing || samples.is_empty() {
+            return 0;
+        }
+        if format != self.format {
+            if !self.epoch_closed {
+                self.close_epoch(EndReason::FormatChange);
+            }
+            if !self.queue.is_empty() && self.config.segment_audio && !hurry {
+                return 0;
+            }
+            self.change_format(format);
+        }
+        let width = usize::from(format.channels);
+        let total = samples.len() / width;
+        let waiting = self.queue.len();
+        let mut done = 0;
+        while done < total && self.queue.len() == waiting {
+            let take = self.room_before_next_stop().min(total - done);
+            self.consume(samples.slice(done * width, (done + take) * width), take);
+            done += take;
+        }
+        self.stats.samples_in += done as u64;
+        done
+    }
+
+    /// How many samples may be heard before a window is complete or a timer fires.
+    fn room_before_next_stop(&mut self) -> usize {
+        if self.epoch_closed {
+            self.open_epoch();
+        }
+        let mut stop = self.path.next_at();
+        if let Some(deadline) = self.endpointer.deadline() {
+            stop = stop.min(deadline);
+        }
+        usize::try_from(stop.since(self.position).0)
+            .unwrap_or(usize::MAX)
+            .clamp(1, BLOCK)
+    }
+
+    /// Hears at most one block that ends no later than the next stop.
+    fn consume(&mut self, samples: Samples<'_>, len: usize) {
+        if self.config.segment_audio {
+            self.retained.push(samples);
+        }
+        let mono = &mut self.mono[..len];
+        let mended = self.reader.read(samples, self.format.channels, mono);
+        self.stats.non_finite_values += mended.non_finite;
+        self.stats.limited_values += mended.limited;
+        self.position = self.position + SampleCount(len as u64);
+        if let Some(scored) = self.path.feed(mono) {
+            self.window(scored);
+        }
+        self.endpointer.advance(self.position);
+        self.take_turn_outputs();
+    }
+
+    fn window(&mut self, scored: Scored) {
+        let decided_at = self.position;
+        let probability = scored.probability;
+        self.stats.windows += 1;
+        self.stats.last_probability = probability;
+        self.fingerprint.add(u64::from(scored.raw.to_bits()));
+        let (start, end) = (scored.start, scored.end);
+        if self.config.report_windows {
+            self.say(Event::Window(WindowScore {
+                start,
+                end,
+                decided_at,
+                probability,
+            }));
+        }
+        let changes = self.segmenter.window(Window {
+            start,
+            end,
+            decided_at,
+            probability: probability.value(),
+        });
+        // The endpointer hears of a start before the window that confirmed it, of an end after it.
+        if let Some(start @ Change::Start { .. }) = changes.into_iter().next() {
+            self.apply(start);
+        }
+        self.endpointer.window(
+            self.segmenter.last_voiced(),
+            self.segmenter.silent_windows(),
+            self.segmenter.onset_pending(),
+            decided_at,
+        );
+        for change in changes {
+            if !matches!(change, Change::Start { .. }) {
+                self.apply(change);
+            }
+        }
+        self.take_turn_outputs();
+    }
+
+    fn apply(&mut self, change: Change) {
+        match change {
+            Change::Start { at, decided_at, .. } => {
+                self.stats.segments += 1;
+                self.speech_turn = self.endpointer.speech_started(at, decided_at);
+                self.say(change.event(self.speech_turn));
+            }
+            Change::End { at, decided_at, .. } => {
+                self.speech_turn = self.endpointer.turn().unwrap_or(self.speech_turn);
+                self.say(change.event(self.speech_turn));
+                self.endpointer.speech_ended(at, decided_at);
+            }
+            Change::Ready { start, .. } if self.config.segment_audio => {
+                let turn = self.endpointer.turn().unwrap_or(self.speech_turn);
+                if let Event::SegmentReady(segment) = change.event(turn) {
+                    let offset = start.since(self.path.epoch_start()).0;
+                    let audio_at = AudioAt(self.retained_epoch + offset);
+                    self.say(Event::SegmentReady(Segment {
+                        audio_at,
+                        ..segment
+                    }));
+                }
+            }
+            Change::Ready { .. } => {}
+        }
+    }
+
+    fn take_turn_outputs(&mut self) {
+        while let Some(output) = self.endpointer.poll() {
+            match output {
+                TurnOutput::EndOfTurn(end) => {
+                    self.stats.turns += 1;
+                    self.say(Event::EndOfTurn(end));
+                }
+                TurnOutput::Amended(amended) => self.say(Event::TurnAmended(amended)),
+                TurnOutput::Query(query) => {
+                    self.fingerprint.add(query.decided_at.0);
+                    self.queue.push_back(Output::TurnQuery(query));
+                }
+            }
+        }
+    }
+
+    fn say(&mut self, event: Event) {
+        debug_assert!(
+            self.queue.len() < QUEUE,
+            "no step without room for its outputs"
+        );
+        self.stats.last_event_at = event.decided_at();
+        fingerprint::add_event(&mut self.fingerprint, &event);
+        self.queue.push_back(Output::Event(event));
+    }
+
+    fn gap(&mut self, duration: SampleCount) {
+        if duration == SampleCount::ZERO {
+            return;
+        }
+        self.stats.gaps += 1;
+        let concealed = duration < self.parsed.min_silence;
+        if concealed {
+            self.pending = Pending::Silence(duration.0);
+        } else {
+            self.close_epoch(EndReason::Gap);
+            self.pending = Pending::Jump(duration.0);
+        }
+        self.say(Event::Gap(Gap {
+            at: self.position,
+            duration,
+            concealed,
+        }));
+    }
+
+    /// Does one bounded piece of the work that is left over; says whether there was any.
+    fn step_pending(&mut self) -> bool {
+        match self.pending {
+            Pending::Nothing => false,
+            Pending::Silence(left) => {
+                let take = (self.room_before_next_stop() as u64).min(left) as usize;
+                self.silence(take);
+                let left = left - take as u64;
+                self.pending = if left == 0 {
+                    Pending::Nothing
+                } else {
+                    Pending::Silence(left)
+                };
+                true
+            }
+            Pending::Jump(left) => {
+                let end = self.position + SampleCount(left);
+                let stop = self
+                    .endpointer
+                    .deadline()
+                    .map_or(end, |at| at.clamp(self.position, end));
+                self.pending = match end.since(stop).0 {
+                    0 => Pending::Nothing,
+                    left => Pending::Jump(left),
+                };
+                self.position = stop;
+                self.endpointer.advance(stop);
+                self.take_turn_outputs();
+                true
+            }
+            Pending::Restart => {
+                self.pending = Pending::Nothing;
+                self.start_over();
+                true
+            }
+        }
+    }
+
+    /// Finishes leftover work at once, before the stream is ended. The outputs of a concealed gap and its end together
+    /// fit the queue: such a gap is shorter than `min_silence_duration`.
+    fn finish_pending(&mut self) {
+        while self.pending != Pending::Nothing {
+            self.make_room();
+            self.step_pending();
+        }
+        self.make_room();
+    }
+
+    /// Drops the oldest outputs until one more step fits; counted. Only a caller who never takes outputs gets here.
+    fn make_room(&mut self) {
+        while !self.has_room() {
+            self.queue.pop_front();
+            self.stats.outputs_dropped += 1;
+        }
+    }
+
+    /// Hears `len` samples of digital silence.
+    fn silence(&mut self, len: usize) {
+        let width = usize::from(self.format.channels);
+        const ZEROS: usize = 64;
+        let mut left = len;
+        while left > 0 {
+            let take = left.min(ZEROS / width);
+            match self.format.samples {
+                SampleFormat::I16 => self.consume(Samples::I16(&[0; ZEROS][..take * width]), take),
+                SampleFormat::F32 => {
+                    self.consume(Samples::F32(&[0.0; ZEROS][..take * width]), take);
+                }
+            }
+            left -= take;
+        }
+    }
+
+    /// Hears what is still inside and ends open speech. The next audio starts a new epoch.
+    fn close_epoch(&mut self, reason: EndReason) {
+        if self.epoch_closed {
+            return;
+        }
+        while let Some(scored) = self.path.drain(self.position) {
+            self.window(scored);
+        }
+        for change in self.segmenter.close(self.position, reason) {
+            self.apply(change);
+        }
+        self.endpointer.advance(self.position);
+        self.take_turn_outputs();
+        self.epoch_closed = true;
+    }
+
+    fn open_epoch(&mut self) {
+        self.epoch_closed = false;
+        self.path.restart(self.position);
+        self.segmenter.resume(self.parsed.segmenter, self.position);
+        self.retained_epoch = self.retained.end();
+    }
+
+    fn change_format(&mut self, to: Format) {
+        let (from, at) = (self.format, self.position);
+        self.position = timeline::convert(at, from.rate, to.rate);
+        let settings = self.adopt_format(to);
+        let convert = |at| timeline::convert(at, from.rate, to.rate);
+        self.endpointer.rebase(settings, convert);
+        self.stats.format_changes += 1;
+        let resumes_at = self.position;
+        self.say(Event::FormatChanged(FormatChanged {
+            at,
+            resumes_at,
+            from,
+            to,
+        }));
+    }
+
+    /// Builds what depends on the format; the stream is at `position` in it.
+    fn adopt_format(&mut self, to: Format) -> EndpointerConfig {
+        self.path.change_rate(to.rate, self.position);
+        let parsed = self.config.parse(to.rate);
+        self.parsed = parsed;
+        self.retained = Retained::new(to, retained_samples(&self.config, &parsed, to));
+        self.format = to;
+        self.epoch_closed = true;
+        parsed.endpointer
+    }
+
+    /// As new.
+    fn start_over(&mut self) {
+        let at = self.config.start_at;
+        self.position = at;
+        self.speech_turn = 0;
+        if let Ok(first) = self.config.format()
+            && first != self.format
+        {
+            self.adopt_format(first);
+        }
+        self.open_epoch();
+        self.path.forget();
+        self.segmenter = Segmenter::new(self.parsed.segmenter, at);
+        self.endpointer = Endpointer::new(self.parsed.endpointer, at);
+        self.stats = Stats::default();
+        self.fingerprint = Fingerprint::new();
+    }
+}
+
+/// Samples of audio that segments can reach back to.
+fn retained_samples(config: &DetectorConfig, parsed: &Parsed, format: Format) -> usize {
+    if !config.segment_audio {
+        return 0;
+    }
+    // What lies in no window yet: the window being filled and the resampler's delay, at most 3 ms. The rest is what
+    // may be pushed before the segment is read: a concealed gap, shorter than the silence that ends speech.
+    let window = format.rate.samples(WINDOW_DURATION);
+    let ahead = 2 * window.0 + parsed.min_silence.0;
+    let samples = parsed.segmenter.longest_reach(window).0 + ahead;
+    usize::try_from(samples).unwrap_or(usize::MAX)
+}

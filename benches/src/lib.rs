@@ -17,7 +17,10 @@ pub fn conversation() -> Vec<i16> {
 /// The value that `share` of the sorted `values` do not exceed.
 pub fn percentile(values: &[f64], share: f64) -> f64 {
     let last = values.len().saturating_sub(1);
-    values.get((last as f64 * share).round() as usize).copied().unwrap_or(f64::NAN)
+    values
+        .get((last as f64 * share).round() as usize)
+        .copied()
+        .unwrap_or(f64::NAN)
 }
 
 #[cfg(test)]

@@ -1,0 +1,74 @@
+//! Rule 6: `process` and `handle` allocate nothing after construction.
+
+mod common;
+
+use common::{clip, everything};
+use listenkit::{Detector, Event, Frame, Input, Output, Probability, SampleCount};
+
+#[test]
+fn a_running_detector_allocates_nothing() {
+    for name in [
+        "speech-fr-8k",
+        "speech-ru-16k-stereo",
+        "speech-es-44k1",
+        "conversation-en",
+    ] {
+        let case = clip(name);
+        let config = everything(case.rate).channels(case.channels);
+        let mut detector = Detector::new(config, common::vad()).expect("valid");
+        let mut said = 0;
+        let allocations = allocation_counter::measure(|| {
+            for block in case
+                .pcm
+                .chunks(case.rate.hz() as usize / 100 * case.channels)
+            {
+                let mut query = None;
+                let mut outputs = detector.process(Frame::i16(block)).expect("good frames");
+                while let Some(output) = outputs.next() {
+                    said += 1;
+                    match output {
+                        Output::Event(Event::SegmentReady(segment)) => {
+                            assert!(outputs.audio(&segment).is_some());
+                        }
+                        Output::TurnQuery(asked) => {
+                            assert!(!outputs.turn_audio(&asked).0.is_empty());
+                            query = Some(asked.id);
+                        }
+                        _ => {}
+                    }
+                }
+                drop(outputs);
+                if let Some(id) = query {
+                    let probability = Probability::clamped(0.4);
+                    said += detector
+                        .handle(Input::TurnAnswer { id, probability })
+                        .expect("room")
+                        .count();
+                }
+            }
+            said += detector
+                .handle(Input::Gap(SampleCount(1_000)))
+                .expect("room")
+                .count();
+            said += detector
+                .handle(Input::Gap(SampleCount(1_000_000)))
+                .expect("room")
+                .count();
+            said += detector
+                .handle(Input::Transcript { speech_end: None })
+                .expect("room")
+                .count();
+            said += detector.flush().count();
+            said += detector.reset().count();
+        });
+        assert!(said > 100, "{name}: something happened");
+        assert_eq!(allocations.count_total, 0, "{name}: {allocations:?}");
+    }
+}
+
+/// The counter counts: without this a broken counter would pass the test above.
+#[test]
+fn the_counter_sees_an_allocation() {
+    let allocations = allocation_counter::measure(|| drop(std::hint::black_box(vec![0_u8; 100])));
+    assert_eq!(allocations.count_total, 1);
+}

@@ -3,10 +3,12 @@
 use super::*;
 use crate::units::{SampleCount, SampleRate};
 
+mod drive;
 mod livekit;
 mod oracle;
 mod random;
 mod rules;
+mod timelines;
 mod transcript;
 
 const RATE: SampleRate = SampleRate::HZ_16000;
@@ -72,6 +74,7 @@ struct Rig {
     onset: u64,
     voiced_until: Option<SamplePos>,
     silent: u32,
+    min_silence: u32,
     ends: Vec<EndOfTurn>,
     queries: Vec<TurnQuery>,
     amended: Vec<TurnAmended>,
@@ -92,6 +95,7 @@ impl Rig {
             onset: 0,
             voiced_until: None,
             silent: 0,
+            min_silence: MIN_SILENCE,
             ends: Vec::new(),
             queries: Vec::new(),
             amended: Vec::new(),
@@ -140,7 +144,7 @@ impl Rig {
         self.endpointer
             .window(self.voiced_until, self.silent, pending, end);
         if let Some(last_voiced) = self.voiced_until
-            && self.silent >= MIN_SILENCE
+            && self.silent >= self.min_silence
         {
             self.endpointer.speech_ended(last_voiced, end);
             self.voiced_until = None;
@@ -162,6 +166,16 @@ impl Rig {
     fn host(&mut self, input: impl FnOnce(&mut Endpointer, SamplePos)) -> &mut Self {
         let now = self.now();
         input(&mut self.endpointer, now);
+        self.drain();
+        self
+    }
+
+    /// An input of the host inside the window that comes next.
+    fn host_at(&mut self, at: SamplePos, input: impl FnOnce(&mut Endpointer)) -> &mut Self {
+        assert!(self.now() <= at && at.since(self.now()).0 < WINDOW);
+        self.deadlines_before(at);
+        self.endpointer.advance(at);
+        input(&mut self.endpointer);
         self.drain();
         self
     }

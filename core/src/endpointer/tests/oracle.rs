@@ -2,7 +2,7 @@
 //!
 //! Slow and simple on purpose. Only fixed delays; all positions and delays are multiples of the tick.
 
-use super::random::{Machine, Op};
+use super::drive::{Machine, Op};
 use super::*;
 
 pub(super) const TICK: u64 = 64;

@@ -2,212 +2,9 @@
 
 use proptest::prelude::*;
 
+use super::drive::{Doubling, Heard, Op, Run, Stepped, drive, moved};
 use super::oracle::{Oracle, TICK};
 use super::*;
-
-/// Something the host does.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Op {
-    Answer(u64, Probability),
-    /// Of speech that ended so many samples ago.
-    Transcript(Option<u64>),
-    AgentStart,
-    AgentStop,
-    Verdict(bool),
-    Commit,
-    Clear,
-    Finish,
-    Threshold(Probability),
-}
-
-/// What is driven: the endpointer, or its oracle.
-pub(super) trait Machine {
-    /// Time has come close to `position`.
-    fn before(&mut self, position: u64);
-    /// Time has come to `position`.
-    fn at(&mut self, position: u64);
-    fn started(&mut self, at: u64, decided_at: u64) -> u64;
-    fn window(&mut self, voiced: Option<u64>, silent: u32, pending: bool, decided_at: u64);
-    fn ended(&mut self, last_voiced: u64, decided_at: u64);
-    fn host(&mut self, op: Op, position: u64);
-    fn poll(&mut self) -> Option<TurnOutput>;
-    fn stats(&self) -> TurnStats;
-}
-
-/// The endpointer, told the time in steps of its own: `stride` 0 tells it only what it must be told.
-struct Stepped {
-    endpointer: Endpointer,
-    stride: u64,
-    told: u64,
-}
-
-impl Stepped {
-    fn new(config: EndpointerConfig, origin: u64, stride: u64) -> Self {
-        Self {
-            endpointer: Endpointer::new(config, SamplePos(origin)),
-            stride,
-            told: origin,
-        }
-    }
-}
-
-impl Machine for Stepped {
-    fn before(&mut self, position: u64) {
-        while self.stride > 0 && self.told + self.stride < position {
-            self.told += self.stride;
-            self.endpointer.advance(SamplePos(self.told));
-        }
-    }
-
-    fn at(&mut self, position: u64) {
-        self.before(position);
-        self.told = position;
-        self.endpointer.advance(SamplePos(position));
-        let due = self.endpointer.deadline();
-        assert!(due.is_none_or(|due| due.0 > position), "{due:?} was missed");
-    }
-
-    fn started(&mut self, at: u64, decided_at: u64) -> u64 {
-        self.endpointer
-            .speech_started(SamplePos(at), SamplePos(decided_at))
-    }
-
-    fn window(&mut self, voiced: Option<u64>, silent: u32, pending: bool, decided_at: u64) {
-        let decided_at = SamplePos(decided_at);
-        self.endpointer
-            .window(voiced.map(SamplePos), silent, pending, decided_at);
-    }
-
-    fn ended(&mut self, last_voiced: u64, decided_at: u64) {
-        self.endpointer
-            .speech_ended(SamplePos(last_voiced), SamplePos(decided_at));
-    }
-
-    fn host(&mut self, op: Op, position: u64) {
-        let (endpointer, now) = (&mut self.endpointer, SamplePos(position));
-        match op {
-            Op::Answer(id, p) => endpointer.answer(id, p, now),
-            Op::Transcript(back) => {
-                endpointer.transcript(back.map(|back| now - SampleCount(back)), now);
-            }
-            Op::AgentStart => endpointer.agent_started(now),
-            Op::AgentStop => endpointer.agent_stopped(now),
-            Op::Verdict(verdict) => endpointer.interruption_verdict(verdict),
-            Op::Commit => endpointer.commit(now),
-            Op::Clear => endpointer.clear(now),
-            Op::Finish => endpointer.finish(now, TurnEndReason::EndOfInput),
-            Op::Threshold(p) => endpointer.set_model_threshold(p),
-        }
-    }
-
-    fn poll(&mut self) -> Option<TurnOutput> {
-        self.endpointer.poll()
-    }
-
-    fn stats(&self) -> TurnStats {
-        self.endpointer.stats()
-    }
-}
-
-/// Some windows alike, and what happens among them.
-#[derive(Clone, Debug)]
-struct Run {
-    voiced: bool,
-    windows: u64,
-    /// Missing ticks before the run.
-    gap: u64,
-    /// In which window, at which tick, what.
-    host: Vec<(u64, u64, Op)>,
-}
-
-/// Everything that came out, and the turns that were named by a start of speech.
-#[derive(Debug, PartialEq)]
-struct Heard {
-    outputs: Vec<TurnOutput>,
-    starts: Vec<u64>,
-    stats: TurnStats,
-}
-
-/// Runs a segmenter over `script`; the input ends behind it.
-fn drive(machine: &mut impl Machine, script: &[Run], origin: u64) -> Heard {
-    let (mut now, mut onset, mut silent) = (origin, 0, 0);
-    let mut voiced_until: Option<u64> = None;
-    let mut last_query = 0;
-    let mut starts = Vec::new();
-    let mut outputs = Vec::new();
-    let mut drain = |machine: &mut dyn Machine, last_query: &mut u64| {
-        while let Some(output) = machine.poll() {
-            if let TurnOutput::Query(query) = output {
-                *last_query = query.id;
-            }
-            outputs.push(output);
-        }
-    };
-    for run in script {
-        if run.gap > 0 {
-            if let Some(last_voiced) = voiced_until.take() {
-                machine.ended(last_voiced, now);
-                machine.at(now);
-            }
-            now += run.gap * TICK;
-            machine.at(now);
-            drain(machine, &mut last_query);
-            onset = 0;
-        }
-        for window in 0..run.windows {
-            let end = now + WINDOW;
-            for &(_, tick, op) in run.host.iter().filter(|host| host.0 == window) {
-                let position = now + tick * TICK;
-                machine.at(position);
-                let op = match op {
-                    // Counted back from the newest question.
-                    Op::Answer(back, p) => Op::Answer(last_query.wrapping_sub(back), p),
-                    op => op,
-                };
-                machine.host(op, position);
-                if matches!(op, Op::Finish) {
-                    voiced_until = None;
-                    onset = 0;
-                }
-                drain(machine, &mut last_query);
-            }
-
-            machine.before(end);
-            onset = if run.voiced { onset + 1 } else { 0 };
-            silent = if run.voiced { 0 } else { silent + 1 };
-            if voiced_until.is_none() && onset >= MIN_SPEECH {
-                starts.push(machine.started(end - MIN_SPEECH * WINDOW, end));
-                voiced_until = Some(end);
-            }
-            if run.voiced && voiced_until.is_some() {
-                voiced_until = Some(end);
-            }
-            machine.window(
-                voiced_until,
-                silent,
-                voiced_until.is_none() && onset > 0,
-                end,
-            );
-            if let Some(last_voiced) = voiced_until
-                && silent >= MIN_SILENCE
-            {
-                machine.ended(last_voiced, end);
-                voiced_until = None;
-            }
-            machine.at(end);
-            drain(machine, &mut last_query);
-            now = end;
-        }
-    }
-    machine.host(Op::Finish, now);
-    drain(machine, &mut last_query);
-    let stats = machine.stats();
-    Heard {
-        outputs,
-        starts,
-        stats,
-    }
-}
 
 fn ticks(range: std::ops::Range<u64>) -> impl Strategy<Value = SampleCount> {
     range.prop_map(|n| SampleCount(n * TICK))
@@ -304,32 +101,6 @@ fn ends(heard: &Heard) -> impl Iterator<Item = &EndOfTurn> {
     })
 }
 
-fn shifted(outputs: &[TurnOutput], by: u64) -> Vec<TurnOutput> {
-    let shift = |at: SamplePos| SamplePos(at.0 - by);
-    outputs
-        .iter()
-        .map(|output| match *output {
-            TurnOutput::EndOfTurn(end) => TurnOutput::EndOfTurn(EndOfTurn {
-                start: shift(end.start),
-                last_voiced: shift(end.last_voiced),
-                decided_at: shift(end.decided_at),
-                ..end
-            }),
-            TurnOutput::Query(query) => TurnOutput::Query(TurnQuery {
-                start: shift(query.start),
-                last_voiced: shift(query.last_voiced),
-                decided_at: shift(query.decided_at),
-                ..query
-            }),
-            TurnOutput::Amended(amended) => TurnOutput::Amended(TurnAmended {
-                at: shift(amended.at),
-                decided_at: shift(amended.decided_at),
-                ..amended
-            }),
-        })
-        .collect()
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
@@ -401,9 +172,23 @@ proptest! {
         let early = drive(&mut Stepped::new(config, 0, 0), &script, 0);
         for origin in [(1 << 31) * 48_000 - 1, (1 << 32) - 1, (1 << 53) + 1] {
             let mut late = drive(&mut Stepped::new(config, origin, 0), &script, origin);
-            late.outputs = shifted(&late.outputs, origin);
+            for output in &mut late.outputs {
+                *output = moved(*output, |at| SamplePos(at.0 - origin));
+            }
             prop_assert_eq!(&early, &late);
         }
+    }
+
+    #[test]
+    fn a_change_of_rate_changes_no_decision(
+        config in config(fixed()),
+        script in script(),
+        windows_left in 0..200u32,
+    ) {
+        let plain = drive(&mut Stepped::new(config, 0, 0), &script, 0);
+        let inner = Stepped::new(config, 0, 0);
+        let mut doubling = Doubling::new(inner, config, windows_left);
+        prop_assert_eq!(plain, drive(&mut doubling, &script, 0));
     }
 
     #[test]

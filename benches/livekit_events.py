@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Records what LiveKit's two VADs say about audio: the reference of core/src/segmenter/livekit_parity.rs.
+"""Records what LiveKit's two VADs say about audio: the reference of the two livekit_parity.rs in core.
 
     benches/livekit_events.py --out core/tests/data/livekit_events.json \
-        fixtures/conversation-en/audio.wav fixtures/speech-clipped/audio.wav \
+        fixtures/{conversation-en,speech-clipped,speech-quiet,speech-dc-offset,clicks}/audio.wav \
         CORPUS/public/speech/rhino-it.wav CORPUS/public/speech/rhino-ooc-zh.wav
     benches/livekit_events.py --out /tmp/all.json CORPUS/public/{speech,vad,eot,eot_tts,nonspeech,babble}/*.wav
     LISTENKIT_LIVEKIT_EVENTS=/tmp/all.json cargo test -p listenkit livekit_parity

@@ -168,11 +168,14 @@ impl Segmenter {
         }
     }
 
-    /// Takes the next window.
+    /// Takes the next window. One without samples says nothing.
     pub(crate) fn window(&mut self, window: Window) -> Changes {
         // Whatever comes, positions here only move forward.
         let start = window.start.max(self.heard);
         let end = window.end.max(start);
+        if start == end {
+            return Changes::default();
+        }
         let window = Window {
             start,
             end,

@@ -340,11 +340,11 @@ fn breaking_off_forgets_an_unconfirmed_onset() {
     let mut segmenter = Segmenter::new(config(), SamplePos(0));
     let _ = segmenter.window(window_at(SamplePos(0), 0, 0.9));
     assert!(segmenter.onset_pending());
-    assert_eq!(segmenter.close(pos(1), EndReason::Gap), Changes::default());
+    assert_eq!(segmenter.close(pos(2), EndReason::Gap), Changes::default());
     assert!(!segmenter.onset_pending());
-    assert_eq!(segmenter.earliest_needed(), pos(1));
-    segmenter.resume(config(), pos(1));
-    let after = segmenter.window(window_at(SamplePos(0), 1, 0.9));
+    assert_eq!(segmenter.earliest_needed(), pos(2));
+    segmenter.resume(config(), pos(2));
+    let after = segmenter.window(window_at(SamplePos(0), 2, 0.9));
     assert_eq!(after, Changes::default(), "one window is not two");
 }
 
@@ -559,6 +559,44 @@ fn the_prefix_counts_towards_the_longest_segment() {
     for (start, end) in ranges(&run(config, &pattern)) {
         assert!(end - start <= 20 * W, "{start}..{end}");
     }
+}
+
+#[test]
+fn the_smallest_limit_is_kept_when_speech_goes_on_just_before_its_end_would_be_decided() {
+    let mut config = SegmenterConfig {
+        min_silence_windows: 20,
+        split_search: windows(4),
+        ..config()
+    };
+    config.max_segment = config.smallest_max_segment(windows(1));
+    assert_eq!(config.max_segment, windows(25));
+    // The best pause lies at the start of the region, speech fills the part to the last sample, and 19
+    // silent windows pass before it goes on: nothing longer can be left behind a cut.
+    let p = [
+        vec![0.9; 19],
+        vec![0.0; 5],
+        vec![0.5],
+        vec![0.34; 19],
+        vec![0.9],
+    ]
+    .concat();
+    let ranges = ranges(&run_at(SamplePos(0), config, &p));
+    assert_eq!(ranges, [(0, 21 * W), (21 * W, 45 * W)]);
+}
+
+#[test]
+fn a_window_without_samples_says_nothing() {
+    let config = SegmenterConfig {
+        min_speech_windows: 1,
+        ..config()
+    };
+    let mut segmenter = Segmenter::new(config, SamplePos(0));
+    let empty = Window {
+        end: SamplePos(0),
+        ..window_at(SamplePos(0), 0, 0.9)
+    };
+    assert_eq!(segmenter.window(empty), Changes::default());
+    assert!(!segmenter.is_open());
 }
 
 #[test]
@@ -933,7 +971,12 @@ proptest! {
                 decided_at: SamplePos(decided_at),
                 probability,
             };
-            segmenter.window(window).into_iter().for_each(&mut check);
+            for change in segmenter.window(window) {
+                if let Change::Ready { start, end, .. } = change {
+                    assert!(start < end);
+                }
+                check(change);
+            }
         }
         segmenter.close(SamplePos(0), EndReason::Reset).into_iter().for_each(&mut check);
         prop_assert!(!open);

@@ -350,42 +350,77 @@ unsafe fn dots_body<V: F32x16>(
             walk.advance();
         }
         let mut sums = [V::splat(0.0); GROUP];
-        for j in (0..taps).step_by(LANES) {
-            for (sum, (row, window)) in sums.iter_mut().zip(rows) {
+        let mut j = 0;
+        while j < taps {
+            for k in 0..GROUP {
+                let (row, window) = rows[k];
                 // SAFETY: `row` and `window` are readable for `taps` values, a multiple of 16.
-                *sum = unsafe { V::load(window.add(j)).fma(V::load(row.add(j)), *sum) };
+                sums[k] = unsafe { V::load(window.add(j)).fma(V::load(row.add(j)), sums[k]) };
             }
+            j += LANES;
         }
-        for (y, sum) in group.iter_mut().zip(sums) {
-            *y = total(sum);
-        }
+        *group = totals(sums);
     }
     for y in rest {
         let mut sum = V::splat(0.0);
-        for j in (0..taps).step_by(LANES) {
+        let mut j = 0;
+        while j < taps {
             // SAFETY: rows and windows of the walk lie in their slices, as `dots` asserts.
             sum = unsafe {
                 let row = coefs.as_ptr().add(walk.row * taps + j);
                 V::load(x.as_ptr().add(walk.at + j)).fma(V::load(row), sum)
             };
+            j += LANES;
         }
-        *y = total(sum);
+        [*y, ..] = totals([sum; GROUP]);
         walk.advance();
     }
 }
 
-/// Sum of the lanes as a tree: lanes 8 apart first, then 4, 2 and 1.
+/// Sums of the lanes, each as a tree: lanes 8 apart first, then 4, 2 and 1.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn total<V: F32x16>(sum: V) -> f32 {
-    let mut lanes = [0.0f32; LANES];
-    // SAFETY: `lanes` has room for 16 values.
-    unsafe { sum.store(lanes.as_mut_ptr()) };
-    for width in [8, 4, 2, 1] {
-        for i in 0..width {
-            lanes[i] += lanes[i + width];
+fn totals<V: F32x16>(sums: [V; GROUP]) -> [f32; GROUP] {
+    use core::arch::x86_64::*;
+    let mut totals = [0.0f32; GROUP];
+    // SAFETY: SSE is part of every x86-64 target. Each vector is stored to 16 floats of its own and read
+    // back in quarters, which the compiler keeps in registers; `totals` has room for four floats.
+    unsafe {
+        let mut quads = [_mm_setzero_ps(); GROUP];
+        for k in 0..GROUP {
+            let mut lanes = [0.0f32; LANES];
+            sums[k].store(lanes.as_mut_ptr());
+            let quarter = |i: usize| _mm_loadu_ps(lanes.as_ptr().add(4 * i));
+            let near = _mm_add_ps(quarter(0), quarter(2));
+            quads[k] = _mm_add_ps(near, _mm_add_ps(quarter(1), quarter(3)));
         }
+        let [mut a, mut b, mut c, mut d] = quads;
+        _MM_TRANSPOSE4_PS(&mut a, &mut b, &mut c, &mut d);
+        _mm_storeu_ps(
+            totals.as_mut_ptr(),
+            _mm_add_ps(_mm_add_ps(a, c), _mm_add_ps(b, d)),
+        );
     }
-    lanes[0]
+    totals
+}
+
+/// Sums of the lanes, each as a tree: lanes 8 apart first, then 4, 2 and 1.
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+fn totals<V: F32x16>(sums: [V; GROUP]) -> [f32; GROUP] {
+    let mut totals = [0.0f32; GROUP];
+    for k in 0..GROUP {
+        let mut lanes = [0.0f32; LANES];
+        // SAFETY: `lanes` has room for 16 values.
+        unsafe { sums[k].store(lanes.as_mut_ptr()) };
+        for width in [8, 4, 2, 1] {
+            for i in 0..width {
+                lanes[i] += lanes[i + width];
+            }
+        }
+        totals[k] = lanes[0];
+    }
+    totals
 }
 
 /// Like [`dots`] where the walk has more rows than the table: the coefficients of an output are
@@ -439,26 +474,55 @@ unsafe fn blends_body<V: F32x16>(
     x: &[f32],
     mut walk: Walk,
 ) {
+    let (pairs, rest) = out.as_chunks_mut::<2>();
+    for pair in pairs {
+        // SAFETY: as the caller's.
+        *pair = unsafe { blend::<V, 2>(coefs, phases, taps, x, &mut walk) };
+    }
+    for y in rest {
+        // SAFETY: as the caller's.
+        [*y] = unsafe { blend::<V, 1>(coefs, phases, taps, x, &mut walk) };
+    }
+}
+
+/// The next one or two outputs, each from two dot products.
+///
+/// # Safety
+/// As [`blends_at`].
+#[inline(always)]
+unsafe fn blend<V: F32x16, const N: usize>(
+    coefs: &[f32],
+    phases: usize,
+    taps: usize,
+    x: &[f32],
+    walk: &mut Walk,
+) -> [f32; N] {
     let (phases, count) = (phases as u64, walk.row_count as u64);
-    for y in out {
+    let mut sums = [V::splat(0.0); GROUP];
+    let mut blends = [0.0; N];
+    for k in 0..N {
         // Exact position in the table: whole rows, and the rest of a row in units of 1 / count.
         let position = (walk.row as u64 + 1) * phases;
         let row = (position / count).min(phases - 1);
-        let weight = (position - row * count) as f32 / count as f32;
-        let (mut low, mut high) = (V::splat(0.0), V::splat(0.0));
-        for j in (0..taps).step_by(LANES) {
+        blends[k] = (position - row * count) as f32 / count as f32;
+        let mut j = 0;
+        while j < taps {
             // SAFETY: `row + 1 <= phases` and the table has `phases + 1` rows; the window lies in `x`.
             unsafe {
                 let coefs = coefs.as_ptr().add(row as usize * taps + j);
                 let samples = V::load(x.as_ptr().add(walk.at + j));
-                low = samples.fma(V::load(coefs), low);
-                high = samples.fma(V::load(coefs.add(taps)), high);
+                sums[2 * k] = samples.fma(V::load(coefs), sums[2 * k]);
+                sums[2 * k + 1] = samples.fma(V::load(coefs.add(taps)), sums[2 * k + 1]);
             }
+            j += LANES;
         }
-        let (low, high) = (total(low), total(high));
-        *y = low + weight * (high - low);
         walk.advance();
     }
+    let totals = totals(sums);
+    for k in 0..N {
+        blends[k] = totals[2 * k] + blends[k] * (totals[2 * k + 1] - totals[2 * k]);
+    }
+    blends
 }
 
 /// Splits interleaved samples into rows: `rows[r][at + i] = input[i * count + r]`.

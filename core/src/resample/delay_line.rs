@@ -225,12 +225,17 @@ impl DelayLine {
             let Some(outputs) = output.get_mut(period * phases + phase - first..) else {
                 continue;
             };
-            for outputs in outputs.chunks_mut(block.len() * phases) {
+            for outputs in outputs.chunks_mut(BLOCK * phases) {
                 let len = outputs.len().div_ceil(phases);
-                let block = &mut block[..len.next_multiple_of(fir::LANES)];
-                fir::lattice(design.level, block, filter, &self.buffer, period);
-                for (to, &from) in outputs.iter_mut().step_by(phases).zip(&*block) {
-                    *to = from;
+                // With one phase, whole blocks need no detour.
+                let direct = phases == 1 && len.is_multiple_of(fir::LANES);
+                let filled = match direct {
+                    true => &mut *outputs,
+                    false => &mut block[..len.next_multiple_of(fir::LANES)],
+                };
+                fir::lattice(design.level, filled, filter, &self.buffer, period);
+                if !direct {
+                    spread(&block[..len], outputs, phases);
                 }
                 period += len;
             }
@@ -277,5 +282,33 @@ impl DelayLine {
             self.filled -= by;
             self.need -= by;
         }
+    }
+}
+
+/// Writes `from` to every `stride`-th place of `to`, beginning with the first.
+fn spread(from: &[f32], to: &mut [f32], stride: usize) {
+    // A constant stride spares the hot loop its arithmetic; the others serve unusual pairs.
+    match stride {
+        1 => to.copy_from_slice(from),
+        2 => spread_by::<2>(from, to),
+        3 => spread_by::<3>(from, to),
+        4 => spread_by::<4>(from, to),
+        6 => spread_by::<6>(from, to),
+        _ => to
+            .iter_mut()
+            .step_by(stride)
+            .zip(from)
+            .for_each(|(to, &from)| *to = from),
+    }
+}
+
+fn spread_by<const N: usize>(from: &[f32], to: &mut [f32]) {
+    let (groups, rest) = to.as_chunks_mut::<N>();
+    for (group, &from) in groups.iter_mut().zip(from) {
+        group[0] = from;
+    }
+    // A last group may be short, but it has its first place.
+    if let (Some(to), Some(&from)) = (rest.first_mut(), from.last()) {
+        *to = from;
     }
 }

@@ -134,11 +134,16 @@ impl Resampler {
 
     /// Outputs that the next `input_len` inputs will give.
     pub fn output_len(&self, input_len: usize) -> usize {
-        let after = self.inputs.saturating_add(input_len as u64);
-        let outputs = self.design.outputs_for(after) - self.design.outputs_for(self.inputs);
+        // A tail that was begun is given up by the next push.
+        let (inputs, skip) = match self.tail {
+            Some(_) => (0, self.skipped_at(0)),
+            None => (self.inputs, self.line.skip),
+        };
+        let after = inputs.saturating_add(input_len as u64);
+        let outputs = self.design.outputs_for(after) - self.design.outputs_for(inputs);
         usize::try_from(outputs)
             .unwrap_or(usize::MAX)
-            .saturating_sub(self.line.skip)
+            .saturating_sub(skip)
     }
 
     /// Outputs that `input_len` inputs give at most, wherever the stream stands.
@@ -207,13 +212,18 @@ impl Resampler {
 
     /// Begins at another position: as if `position` zeros had been taken and their outputs written.
     pub fn seek(&mut self, position: u64) {
-        let outputs = self.design.outputs_for(position);
-        let skip = match self.aligned {
-            true => (self.design.delay as u64).saturating_sub(outputs) as usize,
-            false => 0,
-        };
+        let skip = self.skipped_at(position);
         self.line.restart(&self.design, position, skip);
         self.inputs = position;
         self.tail = None;
+    }
+
+    /// Outputs that alignment still leaves out once `position` inputs were taken.
+    fn skipped_at(&self, position: u64) -> usize {
+        match self.aligned {
+            true => (self.design.delay as u64).saturating_sub(self.design.outputs_for(position))
+                as usize,
+            false => 0,
+        }
     }
 }

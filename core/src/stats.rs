@@ -24,6 +24,10 @@ pub struct Stats {
     pub limited_values: u64,
     /// Answers to turn queries that came too late or were never asked for.
     pub stale_answers: u64,
+    /// Turns forgotten by [`Input::ClearTurn`](crate::Input::ClearTurn).
+    pub cleared_turns: u64,
+    /// Transcripts that came late for such a turn.
+    pub dropped_transcripts: u64,
     /// Outputs that were lost because an [`Outputs`](crate::Outputs) was dropped before it was drained.
     pub outputs_dropped: u64,
     /// Probability of the last window.

@@ -128,3 +128,36 @@ fn a_stale_answer_is_counted_and_changes_nothing() {
     let outputs = listen(300, |_, _| Some(0.0));
     assert_eq!(turns(&outputs), turns(&expected));
 }
+
+#[test]
+fn nobody_is_asked_about_a_turn_that_the_end_of_input_ends() {
+    let case = conversation();
+    let mut detector = detector();
+    // The middle of the first sentence.
+    for output in detector
+        .process(Frame::i16(&case.pcm[..96_000]))
+        .expect("good frames")
+    {
+        assert!(!matches!(output, Output::TurnQuery(_)));
+    }
+    let last: Vec<Output> = detector.flush().collect();
+    assert!(
+        !last
+            .iter()
+            .any(|output| matches!(output, Output::TurnQuery(_))),
+        "{last:?}"
+    );
+    assert_eq!(turns(&last)[0].reason, TurnEndReason::EndOfInput);
+}
+
+#[test]
+fn a_cleared_turn_has_no_end_and_is_counted() {
+    let case = conversation();
+    let mut detector = detector();
+    for _ in detector
+        .process(Frame::i16(&case.pcm[..96_000]))
+        .expect("good frames")
+    {}
+    assert_eq!(detector.handle(Input::ClearTurn).expect("room").count(), 0);
+    assert_eq!(detector.stats().cleared_turns, 1);
+}

@@ -63,7 +63,8 @@ pub enum Input {
     Interruption(bool),
     /// The turn is over because the caller says so (push-to-talk released).
     CommitTurn,
-    /// Forget the turn; no `EndOfTurn` follows.
+    /// Forget the turn: no `EndOfTurn` follows, its number is used up, and transcripts that come late for it are
+    /// dropped. Speech that is open still gets its end.
     ClearTurn,
     /// The next samples are missing: muted or lost.
     ///
@@ -358,8 +359,11 @@ impl Detector {
 
     /// Counters since construction or reset.
     pub fn stats(&self) -> Stats {
+        let turns = self.endpointer.stats();
         Stats {
-            stale_answers: self.endpointer.stats().stale_answers,
+            stale_answers: turns.stale_answers,
+            cleared_turns: turns.cleared_turns,
+            dropped_transcripts: turns.dropped_transcripts,
             ..self.stats
         }
     }
@@ -499,10 +503,18 @@ impl Detector {
                 self.speech_turn = self.endpointer.speech_started(at, decided_at);
                 self.say(change.event(self.speech_turn));
             }
-            Change::End { at, decided_at, .. } => {
+            Change::End {
+                at,
+                decided_at,
+                reason,
+                ..
+            } => {
                 self.speech_turn = self.endpointer.turn().unwrap_or(self.speech_turn);
                 self.say(change.event(self.speech_turn));
-                self.endpointer.speech_ended(at, decided_at);
+                // The end of the stream is the end of the turn: nobody is asked about the pause.
+                if !matches!(reason, EndReason::Flush | EndReason::Reset) {
+                    self.endpointer.speech_ended(at, decided_at);
+                }
             }
             Change::Ready { start, .. } if self.config.segment_audio => {
                 let turn = self.endpointer.turn().unwrap_or(self.speech_turn);
@@ -648,6 +660,8 @@ impl Detector {
         for change in self.segmenter.close(self.position, reason) {
             self.apply(change);
         }
+        // An onset that was not confirmed is forgotten, and must not hold a decision back.
+        self.endpointer.window(None, 0, false, self.position);
         self.endpointer.advance(self.position);
         self.take_turn_outputs();
         self.epoch_closed = true;

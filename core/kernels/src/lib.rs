@@ -23,9 +23,11 @@ mod simd;
 mod stft;
 
 pub use align::{AlignedVec, Lanes};
-pub use conv::{FRAMES, conv1, conv2};
+pub use conv::{FRAMES, conv1, conv1_recurrent, conv2};
 pub use level::{KernelLevel, Level};
-pub use lstm::{HIDDEN, LstmState, LstmWeights, lstm_cells, lstm_step, relu_dot};
-pub use math::{exp, sigmoid, sigmoid_one, tanh};
+pub use lstm::{
+    Gates, HIDDEN, LstmState, LstmWeights, lstm_cells, lstm_finish, lstm_recurrent, relu_dot,
+};
+pub use math::{copy_bounded, exp, sigmoid, sigmoid_one, tanh};
 pub use matrix::{Matrix, PANEL, Source, affine, affine_rows};
 pub use stft::{Stft, StftSize};

@@ -3,7 +3,7 @@
 
 use crate::level::{Level, dispatch};
 use crate::math::{sigmoid_v, tanh_v};
-use crate::matrix::{Matrix, PANEL};
+use crate::matrix::{Matrix, Nonzero, PANEL};
 use crate::simd::F32x16;
 use core::marker::PhantomData;
 
@@ -61,12 +61,12 @@ impl LstmWeights {
         }
     }
 
-    /// `[256, 512]`: rows for the input, then for the previous output; columns in the order of [`lstm_cells`].
+    /// `[256, 512]`: rows for the input, then for the previous output; columns in the order of [`Gates`].
     pub fn matrix(&self) -> &Matrix {
         &self.matrix
     }
 
-    /// `[512]`, in the order of [`lstm_cells`].
+    /// `[512]`, in the order of [`Gates`].
     pub fn bias(&self) -> &[f32] {
         &self.bias
     }
@@ -78,99 +78,265 @@ fn torch_row(column: usize) -> usize {
     gate * HIDDEN + panel * 16 + lane
 }
 
-/// One step of every state over the same `x`. The input's share of the gates is computed once, and each load of the
-/// recurrent weights serves up to three states. Every state gets the bits it would get alone.
-pub fn lstm_step(level: Level, w: &LstmWeights, x: &[f32; HIDDEN], states: &mut [LstmState]) {
-    for group in states.chunks_mut(3) {
-        // SAFETY: shapes are in the types.
-        unsafe { lstm_step_entry(level, w, x, group) }
+/// The gates of a state before the activations, in the packed order: per sixteen units their input, forget, cell and
+/// output gates.
+#[derive(Clone, Debug, PartialEq)]
+#[repr(C, align(64))]
+pub struct Gates(pub [f32; GATES * HIDDEN]);
+
+impl Default for Gates {
+    fn default() -> Self {
+        Self([0.0; GATES * HIDDEN])
     }
 }
 
-dispatch!(unsafe fn lstm_step_entry(w: &LstmWeights, x: &[f32; HIDDEN], states: &mut [LstmState]) = lstm_step_body);
+/// What the states themselves give to their next gates: `bias + W h`. Each load of the weights serves up to three states. One gates per
+/// state.
+///
+/// # Panics
+/// When there are fewer gates than states.
+pub fn lstm_recurrent(level: Level, w: &LstmWeights, states: &[LstmState], gates: &mut [Gates]) {
+    assert!(gates.len() >= states.len(), "one gates per state");
+    for (states, gates) in states.chunks(3).zip(gates.chunks_mut(3)) {
+        // SAFETY: at most three states, and as many gates.
+        unsafe { lstm_recurrent_entry(level, w, states, gates) }
+    }
+}
 
-/// # Safety
-/// At most three states.
-#[inline(always)]
-unsafe fn lstm_step_body<V: F32x16>(
-    _: PhantomData<V>,
+/// Adds what the input gives to the gates of every state, and moves the states on. Inputs that are zero cost nothing.
+///
+/// # Panics
+/// When there are fewer gates than states.
+pub fn lstm_finish(
+    level: Level,
     w: &LstmWeights,
     x: &[f32; HIDDEN],
+    gates: &[Gates],
     states: &mut [LstmState],
 ) {
-    // SAFETY: the count of states is matched.
+    assert!(gates.len() >= states.len(), "one gates per state");
+    // SAFETY: as many gates as states.
+    unsafe { lstm_finish_entry(level, w, x, gates, states) }
+}
+
+dispatch!(unsafe fn lstm_recurrent_entry(w: &LstmWeights, states: &[LstmState], gates: &mut [Gates]) = lstm_recurrent_body);
+dispatch!(unsafe fn lstm_finish_entry(
+    w: &LstmWeights,
+    x: &[f32; HIDDEN],
+    gates: &[Gates],
+    states: &mut [LstmState],
+) = lstm_finish_body);
+
+/// # Safety
+/// At most three states, and as many gates.
+#[inline(always)]
+unsafe fn lstm_recurrent_body<V: F32x16>(
+    _: PhantomData<V>,
+    w: &LstmWeights,
+    states: &[LstmState],
+    gates: &mut [Gates],
+) {
+    // SAFETY: the count of states is matched, and there are as many gates.
     unsafe {
-        match (states.len(), V::UNITS) {
-            (1, 2) => steps::<V, 1, 2>(w, x, states),
-            (2, 2) => steps::<V, 2, 2>(w, x, states),
-            // Three states of two panels would need 24 accumulators and the eight weights besides.
-            (3, _) => steps::<V, 3, 1>(w, x, states),
-            (2, _) => steps::<V, 2, 1>(w, x, states),
-            (1, _) => steps::<V, 1, 1>(w, x, states),
+        match (states, V::UNITS) {
+            ([state], 2) => Recurrent::<V, 2>::new(w, &state.h, &mut gates[0]).finish(),
+            ([state], _) => Recurrent::<V, 1>::new(w, &state.h, &mut gates[0]).finish(),
+            ([_, _], 2) => recurrent_of::<V, 2, 2>(w, states, gates),
+            ([_, _], _) => recurrent_of::<V, 2, 1>(w, states, gates),
+            ([_, _, _], _) => recurrent_of::<V, 3, 1>(w, states, gates),
             _ => {}
         }
     }
 }
 
-/// `S` states, `U` panels (of 16 units) at a time.
+/// `S` states, `P` panels at a time.
 ///
 /// # Safety
-/// `states.len() == S`.
+/// There are `S` states and gates.
 #[inline(always)]
-unsafe fn steps<V: F32x16, const S: usize, const U: usize>(
+unsafe fn recurrent_of<V: F32x16, const S: usize, const P: usize>(
     w: &LstmWeights,
-    x: &[f32; HIDDEN],
-    states: &mut [LstmState],
+    states: &[LstmState],
+    gates: &mut [Gates],
 ) {
-    // All units read the old outputs, so the new ones wait here.
-    let mut new = [[0.0f32; HIDDEN]; S];
-    for panel in (0..HIDDEN / 16).step_by(U) {
-        // SAFETY: a panel has 256 rows of 64 columns; the bias has 64 per panel; states have 128 units.
+    for panel in (0..HIDDEN / 16).step_by(P) {
+        // SAFETY: a panel has 256 rows of 64 columns; the bias and the gates have 64 per panel; states have 128 units.
         unsafe {
-            let mut input = [[V::splat(0.0); GATES]; U];
-            for (u, unit) in input.iter_mut().enumerate() {
-                for (g, gate) in unit.iter_mut().enumerate() {
-                    *gate = V::load(w.bias.as_ptr().add((panel + u) * PANEL + 16 * g));
-                }
-            }
-            for (k, &x) in x.iter().enumerate() {
-                let x = V::splat(x);
-                for (u, unit) in input.iter_mut().enumerate() {
-                    let row = w.matrix.panel(panel + u).add(k * PANEL);
-                    for (g, gate) in unit.iter_mut().enumerate() {
-                        *gate = x.fma(V::load(row.add(16 * g)), *gate);
+            let mut acc = [[[V::splat(0.0); GATES]; P]; S];
+            for p in 0..P {
+                for g in 0..GATES {
+                    let bias = V::load(w.bias.as_ptr().add((panel + p) * PANEL + 16 * g));
+                    for s in 0..S {
+                        acc[s][p][g] = bias;
                     }
                 }
             }
-            let mut acc = [input; S];
             for k in 0..HIDDEN {
                 let mut h = [V::splat(0.0); S];
                 for (s, h) in h.iter_mut().enumerate() {
                     *h = V::splat(*states.get_unchecked(s).h.as_ptr().add(k));
                 }
-                for u in 0..U {
-                    let row = w.matrix.panel(panel + u).add((HIDDEN + k) * PANEL);
+                for p in 0..P {
+                    let row = w.matrix.panel(panel + p).add((HIDDEN + k) * PANEL);
                     for g in 0..GATES {
                         let weights = V::load(row.add(16 * g));
                         for s in 0..S {
-                            acc[s][u][g] = h[s].fma(weights, acc[s][u][g]);
+                            acc[s][p][g] = h[s].fma(weights, acc[s][p][g]);
                         }
                     }
                 }
             }
             for s in 0..S {
-                for u in 0..U {
-                    let at = 16 * (panel + u);
-                    let cell = states.get_unchecked_mut(s).c.as_mut_ptr().add(at);
-                    let (h, c) = cell_v(acc[s][u], V::load(cell));
-                    c.store(cell);
-                    h.store(new[s].as_mut_ptr().add(at));
+                let gates = gates.get_unchecked_mut(s).0.as_mut_ptr();
+                for p in 0..P {
+                    for g in 0..GATES {
+                        acc[s][p][g].store(gates.add((panel + p) * PANEL + 16 * g));
+                    }
                 }
             }
         }
     }
-    for (state, new) in states.iter_mut().zip(&new) {
-        state.h = *new;
+}
+
+/// [`lstm_recurrent`] of one state, `P` panels at a time, in steps that can be taken between others.
+pub(crate) struct Recurrent<'a, V, const P: usize> {
+    w: &'a LstmWeights,
+    h: &'a [f32; HIDDEN],
+    gates: &'a mut Gates,
+    acc: [[V; GATES]; P],
+    panel: usize,
+    k: usize,
+}
+
+impl<'a, V: F32x16, const P: usize> Recurrent<'a, V, P> {
+    #[inline(always)]
+    pub(crate) fn new(w: &'a LstmWeights, h: &'a [f32; HIDDEN], gates: &'a mut Gates) -> Self {
+        let acc = [[V::splat(0.0); GATES]; P];
+        let mut this = Self {
+            w,
+            h,
+            gates,
+            acc,
+            panel: 0,
+            k: 0,
+        };
+        this.start();
+        this
+    }
+
+    #[inline(always)]
+    fn start(&mut self) {
+        for p in 0..P {
+            for g in 0..GATES {
+                let bias = &self.w.bias[(self.panel + p) * PANEL + 16 * g..][..16];
+                // SAFETY: sixteen floats.
+                self.acc[p][g] = unsafe { V::load(bias.as_ptr()) };
+            }
+        }
+    }
+
+    /// The next `count` inputs of the current panels, if there are panels left. `count` divides 128.
+    #[inline(always)]
+    pub(crate) fn steps(&mut self, count: usize) {
+        if self.panel == HIDDEN / 16 {
+            return;
+        }
+        for k in self.k..self.k + count {
+            // SAFETY: `k` is below 128 and `panel + P` at most 8, since both move on together below.
+            unsafe {
+                let h = V::splat(*self.h.as_ptr().add(k));
+                for p in 0..P {
+                    let row = self
+                        .w
+                        .matrix
+                        .panel(self.panel + p)
+                        .add((HIDDEN + k) * PANEL);
+                    for g in 0..GATES {
+                        self.acc[p][g] = h.fma(V::load(row.add(16 * g)), self.acc[p][g]);
+                    }
+                }
+            }
+        }
+        self.k += count;
+        if self.k == HIDDEN {
+            for p in 0..P {
+                for g in 0..GATES {
+                    let gates = &mut self.gates.0[(self.panel + p) * PANEL + 16 * g..][..16];
+                    // SAFETY: sixteen floats.
+                    unsafe { self.acc[p][g].store(gates.as_mut_ptr()) }
+                }
+            }
+            self.panel += P;
+            self.k = 0;
+            if self.panel < HIDDEN / 16 {
+                self.start();
+            }
+        }
+    }
+
+    /// All steps that are left.
+    #[inline(always)]
+    pub(crate) fn finish(&mut self) {
+        while self.panel < HIDDEN / 16 {
+            self.steps(2);
+        }
+    }
+}
+
+/// # Safety
+/// As many gates as states.
+#[inline(always)]
+unsafe fn lstm_finish_body<V: F32x16>(
+    _: PhantomData<V>,
+    w: &LstmWeights,
+    x: &[f32; HIDDEN],
+    gates: &[Gates],
+    states: &mut [LstmState],
+) {
+    let mut inputs = Nonzero::new();
+    inputs.extend(x, 0);
+    for (gates, state) in gates.iter().zip(states) {
+        // SAFETY: eight panels.
+        unsafe {
+            if V::UNITS == 2 {
+                for panel in (0..HIDDEN / 16).step_by(2) {
+                    finish_panels::<V, 2>(w, &inputs, gates, state, panel);
+                }
+            } else {
+                for panel in 0..HIDDEN / 16 {
+                    finish_panels::<V, 1>(w, &inputs, gates, state, panel);
+                }
+            }
+        }
+    }
+}
+
+/// # Safety
+/// Panels `panel..panel + P` exist.
+#[inline(always)]
+unsafe fn finish_panels<V: F32x16, const P: usize>(
+    w: &LstmWeights,
+    inputs: &Nonzero,
+    gates: &Gates,
+    state: &mut LstmState,
+    panel: usize,
+) {
+    // SAFETY: a panel has 64 gates and 16 units; the inputs meet the first 128 rows of the matrix.
+    unsafe {
+        let mut acc = [[V::splat(0.0); GATES]; P];
+        for p in 0..P {
+            for g in 0..GATES {
+                acc[p][g] = V::load(gates.0.as_ptr().add((panel + p) * PANEL + 16 * g));
+            }
+        }
+        inputs.accumulate(&mut acc, &w.matrix, panel);
+        for p in 0..P {
+            let at = 16 * (panel + p);
+            let cell = state.c.as_mut_ptr().add(at);
+            let (h, c) = cell_v(acc[p], V::load(cell));
+            c.store(cell);
+            h.store(state.h.as_mut_ptr().add(at));
+        }
     }
 }
 
@@ -181,7 +347,7 @@ fn cell_v<V: F32x16>(gates: [V; GATES], c: V) -> (V, V) {
     (sigmoid_v(o).mul(tanh_v(c)), c)
 }
 
-/// The end of a step: gates, in the packed order (per sixteen units: their input, forget, cell and output gates), to a new state.
+/// The end of a step whose gates are complete, in the order of [`Gates`].
 pub fn lstm_cells(level: Level, gates: &[f32; GATES * HIDDEN], state: &mut LstmState) {
     // SAFETY: shapes are in the types.
     unsafe { lstm_cells_entry(level, gates, state) }
@@ -258,7 +424,14 @@ mod tests {
     }
 
     fn input(step: usize) -> [f32; HIDDEN] {
-        core::array::from_fn(|i| number(i + 131 * step))
+        // Half of it zeros, as a `max(0, .)` leaves them.
+        core::array::from_fn(|i| number(i + 131 * step).max(0.0))
+    }
+
+    fn advance(level: Level, w: &LstmWeights, x: &[f32; HIDDEN], states: &mut [LstmState]) {
+        let mut gates = vec![Gates::default(); states.len()];
+        lstm_recurrent(level, w, states, &mut gates);
+        lstm_finish(level, w, x, &gates, states);
     }
 
     /// The textbook equations in f64, rows in PyTorch's order.
@@ -294,7 +467,7 @@ mod tests {
         for level in Level::available() {
             let mut state = [LstmState::default()];
             for step in 0..20 {
-                lstm_step(level, &w, &input(step), &mut state);
+                advance(level, &w, &input(step), &mut state);
             }
             // Sums of 256 terms of size 0.1 in f32, over 20 steps that forget: some 1e-6.
             for u in 0..HIDDEN {
@@ -323,14 +496,14 @@ mod tests {
             let mut together: Vec<LstmState> = vec![LstmState::default(); 7];
             for step in 0..10 {
                 let count = (step + 1).min(7);
-                lstm_step(level, &w, &input(step), &mut together[..count]);
+                advance(level, &w, &input(step), &mut together[..count]);
             }
             for (s, state) in together.iter().enumerate() {
                 let mut alone = [LstmState::default()];
                 let mut batch = LstmState::default();
                 for step in s..10 {
                     let x = input(step);
-                    lstm_step(level, &w, &x, &mut alone);
+                    advance(level, &w, &x, &mut alone);
                     let mut gates = [0.0; GATES * HIDDEN];
                     let source = |x, first| Source {
                         x,
@@ -338,7 +511,7 @@ mod tests {
                         len: HIDDEN,
                         first,
                     };
-                    let sources = [source(&x, 0), source(&batch.h, HIDDEN)];
+                    let sources = [source(&batch.h, HIDDEN), source(&x, 0)];
                     affine_rows(
                         level,
                         1,

@@ -92,6 +92,46 @@ slice_function!(
     tanh, tanh_body, tanh_entry, tanh_v
 );
 
+/// Copies `x` to `y`: values beyond `limit` are cut to it, NaN becomes 0, all others keep their bits (but for -0).
+///
+/// # Panics
+/// When the lengths differ.
+pub fn copy_bounded(level: Level, x: &[f32], y: &mut [f32], limit: f32) {
+    assert_eq!(x.len(), y.len(), "one output per input");
+    // SAFETY: equal lengths.
+    unsafe { copy_bounded_entry(level, x, y, limit) }
+}
+
+dispatch!(unsafe fn copy_bounded_entry(x: &[f32], y: &mut [f32], limit: f32) = copy_bounded_body);
+
+/// # Safety
+/// `x` and `y` are equally long.
+#[inline(always)]
+unsafe fn copy_bounded_body<V: F32x16>(_: PhantomData<V>, x: &[f32], y: &mut [f32], limit: f32) {
+    let (x_blocks, x_rest) = x.as_chunks::<16>();
+    let (y_blocks, y_rest) = y.as_chunks_mut::<16>();
+    for (x, y) in x_blocks.iter().zip(y_blocks) {
+        // SAFETY: a block is 16 floats.
+        unsafe { bounded_v(V::load(x.as_ptr()), limit).store(y.as_mut_ptr()) }
+    }
+    if !x_rest.is_empty() {
+        let mut block = [0.0; 16];
+        block[..x_rest.len()].copy_from_slice(x_rest);
+        // SAFETY: a block is 16 floats.
+        unsafe { bounded_v(V::load(block.as_ptr()), limit).store(block.as_mut_ptr()) }
+        y_rest.copy_from_slice(&block[..x_rest.len()]);
+    }
+}
+
+/// The positive and the negative part, each of which is 0 for NaN, bounded and put together again.
+#[inline(always)]
+fn bounded_v<V: F32x16>(x: V, limit: f32) -> V {
+    let zero = V::splat(0.0);
+    x.max(zero)
+        .min(V::splat(limit))
+        .add(x.min(zero).max(V::splat(-limit)))
+}
+
 /// [`sigmoid`] of a single value, the same bits as in a slice.
 pub fn sigmoid_one(level: Level, x: f32) -> f32 {
     let mut values = [x];
@@ -151,6 +191,31 @@ mod tests {
                 let mut e = [x, -x];
                 exp(level, &mut e);
                 assert!(e[0] > 1e38 && e[1] < 2e-38);
+            }
+        }
+    }
+
+    #[test]
+    fn a_bounded_copy_changes_only_what_is_out_of_bounds() {
+        for level in Level::available() {
+            for len in [0, 1, 15, 16, 17, 40] {
+                let mut x: Vec<f32> = sweep(-3.0, 3.0)[..len].to_vec();
+                let mut expected = x.clone();
+                let odd = [
+                    f32::NAN,
+                    f32::INFINITY,
+                    -1e9,
+                    f32::MIN_POSITIVE,
+                    -1e-40,
+                    8.0,
+                ];
+                let bounded = [0.0, 8.0, -8.0, f32::MIN_POSITIVE, -1e-40, 8.0];
+                for (i, (odd, bounded)) in odd.iter().zip(bounded).enumerate().take(len) {
+                    (x[len - 1 - i], expected[len - 1 - i]) = (*odd, bounded);
+                }
+                let mut y = vec![7.0; len];
+                copy_bounded(level, &x, &mut y, 8.0);
+                assert_eq!(y, expected, "{level:?} {len}");
             }
         }
     }

@@ -8,7 +8,9 @@ use core::marker::PhantomData;
 /// Columns of a panel. A panel holds them for all rows of the matrix, row after row, so that one pass
 /// over the inputs reads one forward stream of memory.
 pub const PANEL: usize = 64;
-const VECTORS: usize = PANEL / 16;
+pub(crate) const VECTORS: usize = PANEL / 16;
+/// Most inputs that a single row may have to be searched for zeros.
+const MAX_SPARSE: usize = 256;
 
 /// A `[k, n]` matrix, packed in panels of [`PANEL`] columns.
 #[derive(Clone, Debug)]
@@ -53,7 +55,8 @@ impl Matrix {
     /// First element of a panel.
     #[inline(always)]
     pub(crate) fn panel(&self, panel: usize) -> *const f32 {
-        self.data[panel * self.rows * PANEL..].as_ptr()
+        debug_assert!(panel < self.columns / PANEL);
+        self.data.as_ptr().wrapping_add(panel * self.rows * PANEL)
     }
 }
 
@@ -141,6 +144,11 @@ unsafe fn affine_rows_body<V: F32x16>(
     y_stride: usize,
     relu: bool,
 ) {
+    if rows == 1 && w.rows <= MAX_SPARSE {
+        // SAFETY: passed on from the caller.
+        unsafe { one_row::<V>(sources, w, bias, y, relu) }
+        return;
+    }
     let y = y.as_mut_ptr();
     for panel in 0..w.columns / PANEL {
         let mut vector = 0;
@@ -157,11 +165,6 @@ unsafe fn affine_rows_body<V: F32x16>(
             let mut row = 0;
             // SAFETY: rows `row..row + R` exist by the loop's condition, and the columns by `vector`.
             unsafe {
-                if rows == 1 {
-                    tile::<V, 1, 4>(sources, 0, wp, bp, yp, y_stride, relu);
-                    vector += VECTORS;
-                    continue;
-                }
                 if V::COLUMNS == 4 {
                     while row + 6 <= rows {
                         tile::<V, 6, 4>(sources, row, wp, bp, yp, y_stride, relu);
@@ -195,6 +198,129 @@ unsafe fn affine_rows_body<V: F32x16>(
                 }
             }
             vector += V::COLUMNS;
+        }
+    }
+}
+
+/// A single row: waits for the weights, so those that meet a zero are not read. Behind a `max(0, .)` that is most of them. Leaving out a
+/// zero term changes no bits.
+///
+/// # Safety
+/// The assertions of [`affine_rows`] hold for one row, and the matrix has at most `MAX_SPARSE` rows.
+#[inline(always)]
+unsafe fn one_row<V: F32x16>(
+    sources: &[Source<'_>],
+    w: &Matrix,
+    bias: &[f32],
+    y: &mut [f32],
+    relu: bool,
+) {
+    let mut inputs = Nonzero::new();
+    for s in sources {
+        inputs.extend(&s.x[..s.len], s.first);
+    }
+    let mut panel = 0;
+    // SAFETY: panels below the count exist, in the matrix, in `bias` and in `y`.
+    unsafe {
+        while V::UNITS == 2 && panel + 2 <= w.columns / PANEL {
+            one_row_panels::<V, 2>(&inputs, w, panel, bias, y, relu);
+            panel += 2;
+        }
+        while panel < w.columns / PANEL {
+            one_row_panels::<V, 1>(&inputs, w, panel, bias, y, relu);
+            panel += 1;
+        }
+    }
+}
+
+/// # Safety
+/// Panels `panel..panel + P` exist in the matrix, in `bias` and in `y`.
+#[inline(always)]
+unsafe fn one_row_panels<V: F32x16, const P: usize>(
+    inputs: &Nonzero,
+    w: &Matrix,
+    panel: usize,
+    bias: &[f32],
+    y: &mut [f32],
+    relu: bool,
+) {
+    // SAFETY: given by the caller.
+    unsafe {
+        let mut acc = [[V::splat(0.0); VECTORS]; P];
+        for (p, acc) in acc.iter_mut().enumerate() {
+            for (c, acc) in acc.iter_mut().enumerate() {
+                *acc = V::load(bias.as_ptr().add((panel + p) * PANEL + 16 * c));
+            }
+        }
+        inputs.accumulate(&mut acc, w, panel);
+        for (p, acc) in acc.iter().enumerate() {
+            for (c, &value) in acc.iter().enumerate() {
+                let value = if relu {
+                    value.max(V::splat(0.0))
+                } else {
+                    value
+                };
+                value.store(y.as_mut_ptr().add((panel + p) * PANEL + 16 * c));
+            }
+        }
+    }
+}
+
+/// The inputs of a row that are not zero, with the rows of the matrix that they meet.
+pub(crate) struct Nonzero {
+    values: [f32; MAX_SPARSE],
+    rows: [u32; MAX_SPARSE],
+    count: usize,
+}
+
+impl Nonzero {
+    #[inline(always)]
+    pub(crate) fn new() -> Self {
+        Self {
+            values: [0.0; MAX_SPARSE],
+            rows: [0; MAX_SPARSE],
+            count: 0,
+        }
+    }
+
+    /// Adds inputs that meet the rows from `first` on: at most `MAX_SPARSE` in all.
+    #[inline(always)]
+    pub(crate) fn extend(&mut self, x: &[f32], first: usize) {
+        assert!(self.count + x.len() <= MAX_SPARSE);
+        let mut count = self.count;
+        for (k, &x) in x.iter().enumerate() {
+            // Without a branch: zeros come at random.
+            self.values[count] = x;
+            self.rows[count] = (first + k) as u32;
+            count += usize::from(x != 0.0);
+        }
+        self.count = count;
+    }
+
+    /// Adds the products with `P` panels to their accumulators.
+    ///
+    /// # Safety
+    /// The panels and the rows exist in the matrix.
+    #[inline(always)]
+    pub(crate) unsafe fn accumulate<V: F32x16, const P: usize>(
+        &self,
+        acc: &mut [[V; VECTORS]; P],
+        w: &Matrix,
+        panel: usize,
+    ) {
+        for (&x, &row) in self.values[..self.count]
+            .iter()
+            .zip(&self.rows[..self.count])
+        {
+            let x = V::splat(x);
+            for p in 0..P {
+                for c in 0..VECTORS {
+                    // SAFETY: given by the caller.
+                    let w =
+                        unsafe { V::load(w.panel(panel + p).add(row as usize * PANEL + 16 * c)) };
+                    acc[p][c] = x.fma(w, acc[p][c]);
+                }
+            }
         }
     }
 }
@@ -324,7 +450,9 @@ mod tests {
         let real = |i: usize| (number(i) + 0.37) * 0.01 * (1.0 + (i % 11) as f32);
         let w = Matrix::from_fn(k, n, |i, j| real(i * n + j));
         let bias: Vec<f32> = (0..n).map(real).collect();
-        let x: Vec<f32> = (0..rows * k).map(|i| real(i + 3)).collect();
+        // Some zeros, which a single row leaves out.
+        let x = (0..rows * k).map(|i| if i % 3 == 0 { 0.0 } else { real(i + 3) });
+        let x: Vec<f32> = x.collect();
         let mut of_levels: Vec<Vec<f32>> = Vec::new();
         for level in Level::available() {
             let mut many = vec![0.0; rows * n];

@@ -2,7 +2,9 @@
 
 use super::Container;
 use crate::error::ModelError;
-use listenkit_kernels::{Level, Matrix, Source, affine_rows, conv1, conv2};
+use listenkit_kernels::{
+    Gates, HIDDEN, Level, LstmWeights, Matrix, Source, affine_rows, conv1, conv1_recurrent, conv2,
+};
 
 /// Taps of every convolution here.
 pub(crate) const TAPS: usize = 3;
@@ -50,6 +52,19 @@ impl Conv {
             1 => conv1(level, x, x_stride, &self.w, &self.bias, y),
             _ => conv2(level, x, x_stride, &self.w, &self.bias, y),
         }
+    }
+
+    /// [`Conv::window`] at stride 1, and beside it what the LSTM's state gives to its next gates: the same bits in less time.
+    pub(crate) fn window_beside(
+        &self,
+        level: Level,
+        x: &[f32],
+        x_stride: usize,
+        y: &mut [f32],
+        (lstm, h): (&LstmWeights, &[f32; HIDDEN]),
+        gates: &mut Gates,
+    ) {
+        conv1_recurrent(level, x, x_stride, &self.w, &self.bias, y, lstm, h, gates);
     }
 
     /// Many windows, frames outermost: `[frames, streams, inputs]` with rows `x_stride` apart to

@@ -107,8 +107,8 @@ impl VadBatch {
             first,
         };
         let sources = [
-            source(&self.features[..], 0),
             source(&self.hidden[..], HIDDEN),
+            source(&self.features[..], 0),
         ];
         let w = &model.lstm;
         affine_rows(

@@ -8,8 +8,8 @@ use crate::error::ModelError;
 use crate::nn::{Container, Conv, Dense};
 use crate::units::SampleRate;
 use listenkit_kernels::{
-    FRAMES, HIDDEN, KernelLevel, Level, LstmState, LstmWeights, Stft, StftSize, lstm_step,
-    relu_dot, sigmoid_one,
+    FRAMES, Gates, HIDDEN, KernelLevel, Level, LstmState, LstmWeights, Stft, StftSize,
+    copy_bounded, lstm_finish, lstm_recurrent, relu_dot, sigmoid_one,
 };
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ const MAX_SAMPLES: usize = 640;
 const MAX_CONTEXT: usize = 64;
 /// Distance between frames of magnitudes: the bins of 16 kHz in whole vectors.
 pub(crate) const MAX_BINS: usize = 144;
-/// Larger samples, and NaN, count as silence. Speech is within 1; the bound only keeps sums of squares finite, so that no input
+/// Larger samples are cut to this, and NaN to 0. Speech is within 1; the bound only keeps sums of squares finite, so that no input
 /// can leave NaN in a stream's state.
 const SAMPLE_LIMIT: f32 = 65_536.0;
 
@@ -211,20 +211,39 @@ impl SileroVad {
     /// Probability that `window` holds speech, given all that `state` has heard.
     ///
     /// The window is [`VadRate::window_len`] samples in [-1, 1]. A shorter one is taken as followed by zeros, what is beyond
-    /// the length is not read, and samples that are not finite count as zero. Allocates nothing.
+    /// the length is not read, NaN counts as zero, and samples are cut at +-65536. Allocates nothing.
     pub fn probability(&self, state: &mut VadState, window: &[f32]) -> f32 {
-        let features = self.encode(&mut state.context, window);
-        let mut probability = [0.0];
-        self.step(
+        let model = &*self.model;
+        let mut gates = Gates::default();
+        let features =
+            self.encode_beside(&mut state.context, window, Some((&state.lstm, &mut gates)));
+        let (gates, state) = (core::slice::from_ref(&gates), &mut state.lstm);
+        lstm_finish(
+            model.level,
+            &model.lstm,
             &features,
-            core::slice::from_mut(&mut state.lstm),
-            &mut probability,
+            gates,
+            core::slice::from_mut(state),
         );
-        probability[0]
+        model.output(state)
     }
 
     /// The part without memory but for the context, which moves on to the end of `window`.
+    #[allow(
+        dead_code,
+        reason = "for states beside the stream's own, such as a guard's"
+    )]
     pub(crate) fn encode(&self, context: &mut VadContext, window: &[f32]) -> Features {
+        self.encode_beside(context, window, None)
+    }
+
+    /// [`SileroVad::encode`], and in the same pass over the weights what one state gives to its next gates.
+    fn encode_beside(
+        &self,
+        context: &mut VadContext,
+        window: &[f32],
+        recurrent: Option<(&LstmState, &mut Gates)>,
+    ) -> Features {
         let model = &*self.model;
         let [c1, c2, c3, c4] = CHANNELS;
         let mut samples = Aligned([0.0f32; MAX_SAMPLES]);
@@ -234,12 +253,16 @@ impl SileroVad {
             .stft
             .magnitudes(model.level, &samples.0, &mut magnitudes.0, MAX_BINS);
         let mut y1 = Aligned([0.0f32; FRAMES * 128]);
-        model.conv1.window(
-            model.level,
-            &magnitudes.0,
-            MAX_BINS,
-            &mut y1.0[..FRAMES * c1],
-        );
+        let (x, y) = (&magnitudes.0, &mut y1.0[..FRAMES * c1]);
+        match recurrent {
+            Some((state, gates)) => {
+                let lstm = (&model.lstm, &state.h);
+                model
+                    .conv1
+                    .window_beside(model.level, x, MAX_BINS, y, lstm, gates);
+            }
+            None => model.conv1.window(model.level, x, MAX_BINS, y),
+        }
         let mut y2 = Aligned([0.0f32; FRAMES / 2 * 64]);
         model
             .conv2
@@ -254,16 +277,26 @@ impl SileroVad {
     }
 
     /// The part with memory: moves every state on by one window and says what each makes of it. The states see the same features;
-    /// each gets the bits it would get alone. Fills as many probabilities as there are states.
+    /// each gets the bits it would get alone, and each load of the recurrent weights serves up to three. Fills as many probabilities
+    /// as there are states.
+    #[allow(
+        dead_code,
+        reason = "for states beside the stream's own, such as a guard's"
+    )]
     pub(crate) fn step(
         &self,
         features: &Features,
         states: &mut [LstmState],
         probabilities: &mut [f32],
     ) {
-        lstm_step(self.model.level, &self.model.lstm, features, states);
-        for (state, probability) in states.iter().zip(probabilities) {
-            *probability = self.model.output(state);
+        let model = &*self.model;
+        for (states, probabilities) in states.chunks_mut(3).zip(probabilities.chunks_mut(3)) {
+            let mut gates = [const { Gates([0.0; 4 * HIDDEN]) }; 3];
+            lstm_recurrent(model.level, &model.lstm, states, &mut gates);
+            lstm_finish(model.level, &model.lstm, features, &gates, states);
+            for (state, probability) in states.iter().zip(probabilities) {
+                *probability = model.output(state);
+            }
         }
     }
 
@@ -280,13 +313,7 @@ impl Model {
         samples[..context_len].copy_from_slice(&context.0[..context_len]);
         let window = &window[..window.len().min(window_len)];
         let (new, rest) = samples[context_len..end].split_at_mut(window.len());
-        for (sample, &value) in new.iter_mut().zip(window) {
-            *sample = if value.abs() <= SAMPLE_LIMIT {
-                value
-            } else {
-                0.0
-            };
-        }
+        copy_bounded(self.level, window, new, SAMPLE_LIMIT);
         rest.fill(0.0);
         let (samples, mirrored) = samples.split_at_mut(end);
         for (mirror, &sample) in mirrored[..context_len]
@@ -344,3 +371,45 @@ macro_rules! names {
 
 const NAMES_16K: Names = names!("16k");
 const NAMES_8K: Names = names!("8k");
+
+#[cfg(all(test, feature = "embedded-models"))]
+mod tests {
+    use super::*;
+    use crate::vad::test_signal;
+
+    #[test]
+    fn states_that_share_features_get_the_probabilities_they_get_alone() {
+        for rate in [VadRate::Hz8000, VadRate::Hz16000] {
+            let vad = SileroVad::embedded(rate).expect("embedded");
+            let signal = test_signal(rate, 12);
+            let windows: Vec<&[f32]> = signal.chunks(rate.window_len()).collect();
+            // State s is fresh at window s, as a guard's companions are; more states than one pass of the kernel takes.
+            let (mut context, mut states) = (VadContext::default(), vec![LstmState::default(); 5]);
+            let mut together = Vec::new();
+            for (at, window) in windows.iter().enumerate() {
+                let features = vad.encode(&mut context, window);
+                let count = (at + 1).min(5);
+                let mut probabilities = vec![0.0; count];
+                vad.step(&features, &mut states[..count], &mut probabilities);
+                together.push(probabilities);
+            }
+            for first in 0..5 {
+                let mut alone = VadState::new();
+                for (at, window) in windows.iter().enumerate() {
+                    if at == first {
+                        alone.lstm = LstmState::default();
+                    }
+                    let expected = vad.probability(&mut alone, window);
+                    if at >= first {
+                        assert_eq!(
+                            together[at][first], expected,
+                            "{rate:?} window {at} state {first}"
+                        );
+                    }
+                }
+                assert_eq!(alone.lstm, states[first]);
+                assert_eq!(alone.context, context);
+            }
+        }
+    }
+}

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """listenkit beside its peers: same audio, same run, interleaved rounds, one thread, CPU time.
 
-    python3 benches/compare.py [--markdown FILE] [--json FILE] [--rounds 7] [--venv DIR] [--audio FILE.wav]
+    python3 benches/compare.py [--docs docs/performance.md] [--json FILE] [--rounds 7] [--venv DIR] [--audio FILE.wav]
 
 Makes a venv under target/peers-venv with the pinned peers (PyPI only), fetches the official Silero file and
 checks its sha256, builds our release CLI, makes one 60 s clip at 48 kHz mono 16 bit, and prints one table of
@@ -15,6 +15,7 @@ than in real time), and onnxruntime is given the faster of two calling conventio
 """
 
 import argparse
+import array
 import json
 import os
 import statistics
@@ -145,13 +146,15 @@ class Ours:
 
     def __init__(self, cli, failed, audio, extra):
         self.cli, self.failed, self.audio, self.extra = cli, failed, audio, extra
-        self.rounds, self.outside = [], []
+        self.rounds, self.outside, self.delay = [], [], None
         with wave.open(str(audio)) as clip:
             self.seconds = clip.getnframes() / clip.getframerate()
 
     def round(self, keep):
         if self.failed:
             return
+        if self.delay is None:
+            self.delay = pipe_delay_ms(self.cli)
         done = run([self.cli, "bench", "--json", "--audio", self.audio, *self.extra])
         if done["code"] != 0:
             self.failed = f"listenkit bench ended with code {done['code']}: {setup.last_line(done['stderr'])}"
@@ -162,6 +165,8 @@ class Ours:
             self.failed = "listenkit bench --json did not print JSON"
             return
         whole = run([self.cli, "analyze", "--json", "--push", "480", self.audio])
+        if self.delay is not None:
+            figures.setdefault("resample_48k_16k_delay_ms", self.delay)
         if keep:
             self.rounds.append(figures)
             self.outside.append(whole)
@@ -172,6 +177,23 @@ class Ours:
 
     def why_not(self, key):
         return self.failed or f"`listenkit bench --json` has no {key}"
+
+
+def pipe_delay_ms(cli):
+    """Group delay 48 -> 16 kHz as a pipe shows it: centre of the energy of a click's answer. None if unknown."""
+    rate, at = 48000, 24000
+    click = array.array("f", bytes(4 * rate))
+    click[at] = 0.9
+    command = [str(cli), "resample", "-", "-", "--from", str(rate), "--rate", "16000"]
+    done = subprocess.run(command, input=click.tobytes(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    out = array.array("f", done.stdout[: len(done.stdout) // 4 * 4])
+    energy = sum(value * value for value in out)
+    if done.returncode != 0 or energy == 0:
+        return None
+    centre = sum(index * value * value for index, value in enumerate(out)) / energy
+    delay = 1e3 * (centre / 16000 - at / rate)
+    # A program that aligns its output hides its delay: then this is no measurement.
+    return delay if delay > 0.01 else None
 
 
 def run(command):
@@ -423,6 +445,7 @@ def arguments():
     parser.add_argument("--only", help="comma-separated peers (worker names), for a quick look")
     parser.add_argument("--json", help="write the report as JSON")
     parser.add_argument("--markdown", help="write the report as markdown")
+    parser.add_argument("--docs", help="write the report into this document, between its compare.py marks")
     parser.add_argument("--lenient", action="store_true", help="exit 0 even if a bar is missed or a peer did not run")
     return parser.parse_args()
 

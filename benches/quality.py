@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Quality bars, by the evaluation corpus' own scripts, with our CLI as the program under test.
 
-    LISTENKIT_CORPUS=... python3 benches/quality.py [--markdown FILE] [--json FILE] [--venv DIR] [--cli FILE]
+    LISTENKIT_CORPUS=... python3 benches/quality.py [--docs docs/performance.md] [--json FILE] [--venv DIR] [--cli FILE]
 
 Runs eval_vad.py, eval_state_drift.py and eval_resample.py of the corpus (LISTENKIT_CORPUS, or ../shared/corpus
 beside the checkout) in the venv of compare.py, feeding `listenkit vad` and `listenkit resample` through pipes,
@@ -81,14 +81,15 @@ class Eval:
         return json.loads(done.stdout)
 
 
-# Runs in the venv: every real 16 kHz clip through our CLI and through the official file in onnxruntime.
+# Runs in the venv: every real 16 kHz clip through our CLI and through the official file in onnxruntime. For the
+# 8 kHz branch both get the clip down-sampled by soxr HQ, as the corpus' own reference did.
 PARITY = """
 import glob, json, os, subprocess, sys
 import numpy as np, soundfile
-folder, command = sys.argv[1], json.loads(sys.argv[2])
+folder, command, rate = sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3])
 sys.path.insert(0, folder)
-import eval_vad
-onnx = eval_vad.silero(eval_vad.SIL + "silero_vad.onnx")
+import eval_vad, soxr
+onnx = eval_vad.silero(eval_vad.SIL + "silero_vad.onnx", rate=rate)
 worst, where, flips, windows, clips, each, short = 0.0, "", 0, 0, 0, [], []
 for path in sorted(glob.glob(folder + "/public/**/*.wav", recursive=True)):
     info = soundfile.info(path)
@@ -96,10 +97,13 @@ for path in sorted(glob.glob(folder + "/public/**/*.wav", recursive=True)):
         continue
     pcm = soundfile.read(path, dtype="int16")[0]
     # The reference pads a last partial window with zeros; whole windows alone are compared.
-    whole = len(pcm) // 512
+    samples = pcm.astype("<f4") / np.float32(32768)
+    if rate == 8000:
+        samples = soxr.resample(samples, 16000, 8000, quality="HQ").astype("<f4")
+    whole = len(samples) // (rate * 32 // 1000)
     if not whole:
         continue
-    done = subprocess.run(command, input=pcm.tobytes(), stdout=subprocess.PIPE, check=True)
+    done = subprocess.run(command, input=samples.tobytes(), stdout=subprocess.PIPE, check=True)
     ours, theirs = np.frombuffer(done.stdout, "<f4"), onnx(pcm)[0]
     name = os.path.relpath(path, folder)
     if len(ours) < whole:
@@ -131,8 +135,9 @@ print("{}")
 """
 
 
-def measure_parity(run):
-    found = run.python_json(PARITY, str(run.folder), json.dumps(run.vad_command("off")))
+def measure_parity(run, rate):
+    command = [str(run.cli), "vad", "-", "--rate", str(rate), "--format", "f32", "--f32", "--model-rate", str(rate)]
+    found = run.python_json(PARITY, str(run.folder), json.dumps(command), str(rate))
     if found["short"]:
         raise RuntimeError(f"fewer probabilities than whole windows in {len(found['short'])} clips, e.g. {found['short'][0]}")
     return found
@@ -213,13 +218,15 @@ def bar(name, want, measured, judge):
 
 
 def judged(found):
-    parity, vad, drift, cost, resample = (found[key] for key in ("parity", "vad", "drift", "guard cost", "resample"))
-    lines = [
-        bar("parity: max |p - onnx|, 16 kHz", f"<= {BARS['parity']:g}", parity, lambda f: (
+    vad, drift, cost, resample = (found[key] for key in ("vad", "drift", "guard cost", "resample"))
+    lines = []
+    for branch in ("16 kHz", "8 kHz"):
+        lines.append(bar(f"parity, {branch}: max |p - onnx|", f"<= {BARS['parity']:g}", found[f"parity {branch}"], lambda f: (
             f"{f['worst']:.2e} ({f['where']}); median clip {f['median']:.1e}; {f['windows']:,} windows, {f['clips']} clips",
-            f["worst"] <= BARS["parity"])),
-        bar("parity: windows across 0.5 or 0.35", f"{BARS['parity_flips']}", parity, lambda f: (
-            str(f["flips"]), f["flips"] <= BARS["parity_flips"])),
+            f["worst"] <= BARS["parity"])))
+        lines.append(bar(f"parity, {branch}: windows across 0.5 or 0.35", f"{BARS['parity_flips']}", found[f"parity {branch}"],
+                         lambda f: (str(f["flips"]), f["flips"] <= BARS["parity_flips"])))
+    lines += [
         bar("guard: first second heard after 30 s of sound", f">= {BARS['guard_first_second']}", drift, lambda f: (
             f"{f['means'][GUARD][0]:.3f} over {f['count']} sounds (Silero {f['means'][SILERO][0]:.3f}; "
             f"worst {f['worst'][GUARD][0]:.2f}, {f['worst'][GUARD][1]}); all speech {f['means'][GUARD][1]:.3f}",
@@ -268,10 +275,11 @@ def arguments():
     parser.add_argument("--venv", help="venv to make or reuse (default target/peers-venv)")
     parser.add_argument("--no-install", action="store_true", help="use the venv as it is, install nothing")
     parser.add_argument("--cli", help="our binary (default: build it)")
-    parser.add_argument("--only", help="comma-separated: parity, vad, drift, guard cost, resample")
+    parser.add_argument("--only", help="comma-separated: parity 16 kHz, parity 8 kHz, vad, drift, guard cost, resample")
     parser.add_argument("--snr", type=float, help="mix noise into eval_vad.py's speech at this level, dB")
     parser.add_argument("--json", help="write the figures as JSON")
     parser.add_argument("--markdown", help="write the bars as markdown")
+    parser.add_argument("--docs", help="write the bars into this document, between its quality.py marks")
     parser.add_argument("--lenient", action="store_true", help="exit 0 even if a bar is missed or was not judged")
     return parser.parse_args()
 
@@ -286,7 +294,8 @@ def main():
     onnx = setup.silero_onnx(python, args.venv)
     cli, failed = setup.build_cli(args.cli)
     measures = {
-        "parity": measure_parity, "vad": lambda run: measure_vad(run, args.snr), "drift": measure_drift,
+        "parity 16 kHz": lambda run: measure_parity(run, 16000), "parity 8 kHz": lambda run: measure_parity(run, 8000),
+        "vad": lambda run: measure_vad(run, args.snr), "drift": measure_drift,
         "guard cost": measure_cost, "resample": measure_resample,
     }
     only = args.only.split(",") if args.only else list(measures)
@@ -311,6 +320,9 @@ def main():
         Path(args.json).write_text(json.dumps({"machine": machine, "bars": lines, "figures": found}, indent=1))
     if args.markdown:
         Path(args.markdown).write_text("\n".join(report.bars_markdown(lines)))
+    if args.docs:
+        shown = [f"| {key} | {value} |" for key, value in machine.items()]
+        report.splice(args.docs, "quality.py", "\n".join(["| | |", "|---|---|", *shown, "", *report.bars_markdown(lines)]))
     return 0 if args.lenient or all(line["ok"] for line in lines) else 1
 
 

@@ -97,6 +97,19 @@ def bars_markdown(bars):
     return [*lines, ""]
 
 
+def splice(path, name, lines):
+    """Replaces what stands between `<!-- name -->` and `<!-- /name -->` in a document."""
+    with open(path) as document:
+        text = document.read()
+    start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    before, found, rest = text.partition(start)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise SystemExit(f"{path}: no {start} ... {end} to write between")
+    with open(path, "w") as document:
+        document.write(f"{before}{start}\n\n{lines.strip()}\n\n{end}{after}")
+
+
 def write(report, args):
     print(text(report))
     if args.json:
@@ -105,3 +118,5 @@ def write(report, args):
     if args.markdown:
         with open(args.markdown, "w") as out:
             out.write(markdown(report))
+    if args.docs:
+        splice(args.docs, "compare.py", markdown(report))

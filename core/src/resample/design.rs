@@ -12,7 +12,7 @@ use super::kernel::{HALF_WIDTH, impulse_response};
 use crate::units::SampleRate;
 
 /// Largest exact table, in coefficients (512 KiB). It holds every pair of usual rates: the largest of
-/// them, 192 to 11.025 kHz, needs 123,480.
+/// them, 192 to 11.025 kHz, needs 124,656.
 const MAX_TABLE: usize = 1 << 17;
 
 /// Rows per period of the lower rate in an interpolated table.
@@ -29,7 +29,7 @@ const MIN_LATTICE_TAPS: usize = 8;
 
 /// The filter for one pair of rates: immutable, made once and shared by all streams of that pair.
 ///
-/// Between 10 and 500 KiB, depending on the rates; see [`ResamplerDesign::table_bytes`].
+/// Between 0.5 and 500 KiB, depending on the rates; see [`ResamplerDesign::table_bytes`].
 #[derive(Debug)]
 pub struct ResamplerDesign {
     pub(super) from: SampleRate,

@@ -1,2 +1,7 @@
-//! Command line of listenkit.
-fn main() {}
+//! The `listenkit` program; everything is in the library beside it.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    listenkit_cli::main()
+}

@@ -1,0 +1,346 @@
+//! `listenkit analyze`: a timeline of a recording, as text, JSON or a picture.
+
+use std::io::{self, Write as _};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use listenkit::vad::SileroVad;
+use listenkit::{Audio, Detector, Event, SampleRate, Samples};
+
+use super::timeline::{HEADER, Timeline, counted};
+use super::{RawArgs, describe, kilohertz, warn};
+use crate::audio::{Block, Source};
+use crate::config::{Config, ConfigArgs};
+use crate::failure::Failure;
+use crate::json;
+use crate::listen::{Listener, Pace, listen};
+use crate::plot::{Envelope, Figure, Picture, Span, Turn, Window};
+
+/// Finds speech and the ends of turns in recordings: WAV, FLAC, MP3, OGG Vorbis, M4A, or raw PCM from a pipe (`-`).
+///
+/// Without a turn model, silence alone decides when a turn is over.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// Recordings, or `-` for raw PCM on standard input
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// Print one JSON object per event and line; positions in samples at the file's rate
+    #[arg(long)]
+    json: bool,
+    /// Draw waveform, probability, speech and turn ends; one recording only
+    #[arg(long, value_name = "OUT.svg|OUT.png")]
+    plot: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Take as long as the audio lasts, and print every event when it is decided
+    #[arg(long)]
+    live: bool,
+    /// Samples per push (default: 10 ms); the output is the same whatever it is
+    #[arg(long, value_name = "SAMPLES", value_parser = at_least_one)]
+    push: Option<NonZeroUsize>,
+    #[command(flatten)]
+    raw: RawArgs,
+}
+
+fn at_least_one(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse()
+        .map_err(|_| "use a whole number of samples, 1 or more".into())
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let config = args.config.read()?;
+    let picture = match &args.plot {
+        Some(path) if args.files.len() > 1 => {
+            return Err(Failure::usage(format!(
+                "--plot {}: draws one recording; give one FILE",
+                path.display()
+            )));
+        }
+        Some(path) => {
+            let picture = Picture::of(path)?;
+            // Before an hour of audio has been heard for nothing.
+            if path
+                .parent()
+                .is_some_and(|folder| !folder.as_os_str().is_empty() && !folder.is_dir())
+            {
+                return Err(Failure::writing(path, &io::ErrorKind::NotFound.into()));
+            }
+            Some((path.as_path(), picture))
+        }
+        None => None,
+    };
+    let vad = super::load_vad(config.model_rate)?;
+    // One file that cannot be read does not keep the others from being heard.
+    let mut failed = None;
+    for (index, file) in args.files.iter().enumerate() {
+        if index > 0 && !args.json {
+            super::print("\n")?;
+        }
+        match analyze(args, &config, &vad, file, picture) {
+            Ok(()) => {}
+            Err(failure @ Failure::Input(_)) if args.files.len() > 1 => {
+                eprintln!("error: {failure}");
+                failed = Some(failed.unwrap_or(0) + 1);
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    match failed {
+        None => Ok(()),
+        Some(count) => Err(Failure::input(format!(
+            "{} of {} could not be analysed; see the lines above",
+            count,
+            counted(args.files.len() as u64, "recording")
+        ))),
+    }
+}
+
+fn analyze(
+    args: &Args,
+    config: &Config,
+    vad: &SileroVad,
+    file: &Path,
+    picture: Option<(&Path, Picture)>,
+) -> Result<(), Failure> {
+    let mut source = Source::open(file, args.raw.layout())?;
+    warn(&mut source);
+    let format = source.format();
+    let settings = config
+        .detector(format)
+        .segment_audio(true)
+        .report_windows(picture.is_some());
+    let mut detector = Detector::new(settings, vad).map_err(|error| config.failure(&error))?;
+    let mut report = Report {
+        timeline: Timeline::new(format.rate, args.live),
+        rate: format.rate,
+        // Named only where it is needed to tell the lines apart.
+        file: (args.files.len() > 1).then(|| source.name().to_string()),
+        json: args.json,
+        live: args.live,
+        out: io::BufWriter::new(io::stdout().lock()),
+        drawing: picture.map(|_| Drawing::default()),
+        seconds: 0.0,
+    };
+    if !args.json {
+        report.write(&format!(
+            "{}  ({})\n\n{HEADER}",
+            source.name(),
+            describe(&source)
+        ))?;
+    }
+    let pace = Pace {
+        push: args.push.map(NonZeroUsize::get),
+        live: args.live,
+    };
+    let begun = Instant::now();
+    listen(&mut source, &mut detector, pace, &mut report)?;
+    let took = begun.elapsed().as_secs_f64();
+    warn(&mut source);
+    let limited = detector.stats().limited_values;
+    if limited > 0 {
+        eprintln!(
+            "warning: {}: {} far beyond full scale; heard as 16 times full scale",
+            source.name(),
+            counted(limited, "value")
+        );
+    }
+    if !args.json {
+        let mut text = String::from("\n");
+        if report.timeline.counts().0 == 0 {
+            text.insert_str(0, "            nobody speaks\n");
+        }
+        text.push_str(&report.timeline.summary(report.seconds));
+        let speed = if args.live || took <= 0.0 {
+            String::new()
+        } else {
+            format!(
+                " in {took:.3} s, {:.0} times real time",
+                report.seconds / took
+            )
+        };
+        text.push_str(&format!(
+            "  heard{speed}; kernel {}, fingerprint {:016x}\n",
+            vad.kernel_level(),
+            detector.fingerprint()
+        ));
+        report.write(&text)?;
+    }
+    report.flush()?;
+    if let (Some((path, picture)), Some(drawing)) = (picture, report.drawing.take()) {
+        let counts = report.timeline.counts();
+        let figure = drawing.figure(&source, config, report.seconds, counts);
+        std::fs::write(path, figure.render(picture))
+            .map_err(|error| Failure::writing(path, &error))?;
+        if !args.json {
+            report.write(&format!("  picture: {}\n", path.display()))?;
+            report.flush()?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes what the detector says, and keeps what the picture needs.
+struct Report<'a> {
+    timeline: Timeline,
+    rate: SampleRate,
+    file: Option<String>,
+    json: bool,
+    live: bool,
+    out: io::BufWriter<io::StdoutLock<'a>>,
+    drawing: Option<Drawing>,
+    /// Audio heard so far.
+    seconds: f64,
+}
+
+impl Report<'_> {
+    fn write(&mut self, text: &str) -> Result<(), Failure> {
+        self.out
+            .write_all(text.as_bytes())
+            .map_err(|error| Failure::output(&error))
+    }
+
+    fn flush(&mut self) -> Result<(), Failure> {
+        self.out.flush().map_err(|error| Failure::output(&error))
+    }
+}
+
+impl Listener for Report<'_> {
+    fn audio(&mut self, block: Block<'_>) {
+        let width = usize::from(block.format.channels);
+        let count = block.samples.len() / width;
+        self.seconds += count as f64 / f64::from(block.format.rate.hz());
+        if let Some(drawing) = &mut self.drawing {
+            drawing.audio(block, width);
+        }
+    }
+
+    fn event(&mut self, event: &Event, _audio: Option<Audio<'_>>) -> Result<(), Failure> {
+        let text = if self.json {
+            match json::event(event, self.rate) {
+                Some(line) => match &self.file {
+                    Some(file) => format!("{}\n", line.with("file", file.as_str())),
+                    None => format!("{line}\n"),
+                },
+                None => String::new(),
+            }
+        } else {
+            self.timeline.rows(event)
+        };
+        if self.json {
+            // For the counts in the picture's title.
+            let _ = self.timeline.rows(event);
+        }
+        if let Some(drawing) = &mut self.drawing {
+            drawing.event(event, self.rate);
+        }
+        if let Event::FormatChanged(e) = event {
+            self.rate = e.to.rate;
+        }
+        self.write(&text)?;
+        if self.live && !text.is_empty() {
+            self.flush()?;
+        }
+        Ok(())
+    }
+}
+
+/// What the picture needs, gathered on the way.
+#[derive(Default)]
+struct Drawing {
+    waveform: Envelope,
+    windows: Vec<Window>,
+    speech: Vec<Span>,
+    open: Option<f64>,
+    turns: Vec<Turn>,
+    gaps: Vec<Span>,
+}
+
+impl Drawing {
+    fn audio(&mut self, block: Block<'_>, width: usize) {
+        // The mean of the channels, which is what the detector hears by default.
+        match block.samples {
+            Samples::I16(values) => {
+                let scale = 1.0 / (32768.0 * width as f32);
+                for sample in values.chunks_exact(width) {
+                    let sum: i32 = sample.iter().map(|&v| i32::from(v)).sum();
+                    self.waveform.push(sum as f32 * scale);
+                }
+            }
+            Samples::F32(values) => {
+                for sample in values.chunks_exact(width) {
+                    self.waveform
+                        .push(sample.iter().sum::<f32>() / width as f32);
+                }
+            }
+        }
+    }
+
+    fn event(&mut self, event: &Event, rate: SampleRate) {
+        match event {
+            Event::Window(w) => self.windows.push(Window {
+                start: w.start.seconds(rate),
+                end: w.end.seconds(rate),
+                probability: w.probability.value(),
+            }),
+            Event::StartOfSpeech(e) => self.open = Some(e.at.seconds(rate)),
+            Event::EndOfSpeech(e) => {
+                let end = e.at.seconds(rate);
+                let start = self.open.take().unwrap_or(end);
+                self.speech.push(Span { start, end });
+            }
+            Event::EndOfTurn(e) => self.turns.push(Turn {
+                number: e.turn,
+                last_voiced: e.last_voiced.seconds(rate),
+                decided_at: e.decided_at.seconds(rate),
+                why: match e.wait {
+                    listenkit::Wait::Min => "min delay".into(),
+                    listenkit::Wait::Max => "max delay".into(),
+                    listenkit::Wait::Model => "turn model".into(),
+                    listenkit::Wait::Flush => "end of input".into(),
+                    other => other.as_str().into(),
+                },
+            }),
+            Event::Gap(e) => self.gaps.push(Span {
+                start: e.at.seconds(rate),
+                end: (e.at + e.duration).seconds(rate),
+            }),
+            _ => {}
+        }
+    }
+
+    fn figure(self, source: &Source, config: &Config, seconds: f64, counts: (u64, u64)) -> Figure {
+        let format = source.format();
+        let (activation, deactivation) = config.thresholds();
+        let (segments, turns) = counts;
+        // A folder and a name say which of many `audio.wav` it is; more of the path says nothing to others.
+        let path = Path::new(source.name());
+        let parts: Vec<_> = path
+            .iter()
+            .rev()
+            .take(2)
+            .map(|p| p.to_string_lossy())
+            .collect();
+        let title = parts.into_iter().rev().collect::<Vec<_>>().join("/");
+        Figure {
+            title,
+            subtitle: format!(
+                "{} · {} · {} · {seconds:.2} s · {} · {}",
+                kilohertz(format.rate),
+                super::channels(format.channels),
+                source.encoding(),
+                counted(segments, "segment"),
+                counted(turns, "turn"),
+            ),
+            duration: seconds,
+            waveform: self.waveform,
+            rate: f64::from(format.rate.hz()),
+            windows: self.windows,
+            activation,
+            deactivation,
+            speech: self.speech,
+            turns: self.turns,
+            gaps: self.gaps,
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! `listenkit bench`: what listening costs on this machine.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use listenkit::resample::Resampler;
+use listenkit::vad::{SileroVad, VadBatch, VadRate, VadState, test_signal};
+use listenkit::{Detector, DetectorConfig, Frame, SampleRate, Samples};
+use serde_json::json;
+
+use crate::audio::{Buffer, Source, to_i16};
+use crate::failure::Failure;
+use crate::json::Line;
+
+/// Measures, in a few seconds: microseconds per VAD window (one stream, and 32 streams at once), per 10 ms frame of the
+/// whole detector at 48 kHz, bytes per stream, streams per core, and the time from nothing to the first probability.
+///
+/// One thread. The work is done several times over, and every second of it (every frame, where frames are shown) counts with its
+/// shortest time: the work is the same each time, and the rest is other programs.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Recording to listen to, up to 60 s of it (default: a generated voice)
+    #[arg(long, value_name = "FILE")]
+    audio: Option<PathBuf>,
+}
+
+const RATE_48K: SampleRate = SampleRate::HZ_48000;
+const RATE_16K: SampleRate = SampleRate::HZ_16000;
+/// 10 ms at 48 kHz.
+const FRAME: usize = 480;
+const MAX_SECONDS: usize = 60;
+const PASSES: usize = 7;
+const BATCH: usize = 32;
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    // First, before anything has warmed up.
+    let begun = Instant::now();
+    let vad = super::load_vad(VadRate::Hz16000)?;
+    let window = vad.rate().window_len();
+    let mut first = VadState::new();
+    std::hint::black_box(vad.probability(&mut first, &vec![0.0; window]));
+    let load = begun.elapsed();
+
+    let speech = match &args.audio {
+        Some(path) => read_mono_48k(path)?,
+        None => resampled(
+            &test_signal(VadRate::Hz16000, 30 * 16_000 / window),
+            RATE_16K,
+            RATE_48K,
+        ),
+    };
+    let at_16k = resampled(&speech, RATE_48K, RATE_16K);
+    if at_16k.len() < window * 10 {
+        return Err(Failure::input(
+            "the recording is too short to measure with; use one of at least a second",
+        ));
+    }
+    let single = vad_single(&vad, &at_16k);
+    let batch = vad_batch(&vad, &at_16k);
+    let resample = resampling(&speech);
+    let detector = whole_detector(&vad, &speech)?;
+    let streams = (1000.0 / detector.ms_per_second).floor();
+    let thousand = thousand_detectors(&vad, &speech)?;
+
+    let us = |d: Duration| round(d.as_secs_f64() * 1e6);
+    if args.json {
+        let line = Line::default()
+            .with("kernel", vad.kernel_level().to_string())
+            .with("vad_single_us", us(single))
+            .with("vad_batch32_us", us(batch))
+            .with(
+                "detector_48k_cpu_ms_per_audio_s",
+                round(detector.ms_per_second),
+            )
+            .with(
+                "detector_48k_frame_us",
+                json!({
+                    "mean": us(detector.mean),
+                    "p50": us(detector.p50),
+                    "p999": us(detector.p999),
+                    "max": us(detector.max),
+                }),
+            )
+            .with("resample_48k_16k_cpu_ms_per_audio_s", round(resample))
+            .with("state_bytes_per_stream", detector.state_bytes)
+            .with(
+                "load_ms_to_first_probability",
+                round(load.as_secs_f64() * 1e3),
+            )
+            .with("streams_per_core", streams)
+            .with("thousand_detectors_core_share", round(thousand));
+        return super::print(&format!("{line}\n"));
+    }
+    let rows = [
+        ("kernel level", vad.kernel_level().to_string()),
+        ("VAD, one 32 ms window", format!("{:.2} us", us(single))),
+        (
+            "VAD, one window of 32 streams at once",
+            format!("{:.2} us per stream", us(batch)),
+        ),
+        (
+            "detector, 10 ms frame at 48 kHz, mean",
+            format!("{:.2} us", us(detector.mean)),
+        ),
+        (
+            "    median (two of three frames end no window)",
+            format!("{:.2} us", us(detector.p50)),
+        ),
+        (
+            "    99.9th percentile",
+            format!("{:.2} us", us(detector.p999)),
+        ),
+        ("    worst", format!("{:.2} us", us(detector.max))),
+        (
+            "detector, per second of audio",
+            format!("{:.3} ms", detector.ms_per_second),
+        ),
+        (
+            "  of it resampling 48 to 16 kHz",
+            format!("{resample:.3} ms"),
+        ),
+        ("streams in real time on one core", format!("{streams:.0}")),
+        (
+            "state of one stream",
+            format!("{} bytes", detector.state_bytes),
+        ),
+        (
+            "from nothing to the first probability",
+            format!("{:.2} ms", load.as_secs_f64() * 1e3),
+        ),
+    ];
+    let mut out = format!(
+        "listenkit {}, {:.0} s of audio, one thread, best of {PASSES} passes\n\n",
+        env!("CARGO_PKG_VERSION"),
+        speech.len() as f64 / 48_000.0
+    );
+    for (name, value) in rows {
+        out.push_str(&format!("  {name:<48} {value}\n"));
+    }
+    super::print(&out)
+}
+
+fn round(value: f64) -> f64 {
+    (value * 1e4).round() / 1e4
+}
+
+/// The time of `PASSES` equal passes over pieces of work, each piece at its shortest.
+///
+/// `pass` does the work in order and calls its argument after every piece.
+fn shortest(mut pass: impl FnMut(&mut dyn FnMut())) -> Duration {
+    let mut pieces: Vec<Duration> = Vec::new();
+    for _ in 0..PASSES {
+        let mut at = 0;
+        let mut begun = Instant::now();
+        pass(&mut || {
+            let took = begun.elapsed();
+            match pieces.get_mut(at) {
+                Some(piece) => *piece = (*piece).min(took),
+                None => pieces.push(took),
+            }
+            at += 1;
+            begun = Instant::now();
+        });
+    }
+    pieces.iter().sum()
+}
+
+/// Windows in about a second of audio.
+const SECOND: usize = 32;
+
+fn vad_single(vad: &SileroVad, audio: &[f32]) -> Duration {
+    let window = vad.rate().window_len();
+    let windows: Vec<&[f32]> = audio.chunks_exact(window).collect();
+    let took = shortest(|done| {
+        let mut state = VadState::new();
+        for second in windows.chunks(SECOND) {
+            for samples in second {
+                std::hint::black_box(vad.probability(&mut state, samples));
+            }
+            done();
+        }
+    });
+    took / u32::try_from(windows.len()).unwrap_or(1).max(1)
+}
+
+fn vad_batch(vad: &SileroVad, audio: &[f32]) -> Duration {
+    let window = vad.rate().window_len();
+    let windows: Vec<&[f32]> = audio.chunks_exact(window).collect();
+    // As many windows in all as one stream of the whole recording has, several times over.
+    let steps = windows.len().min(10 * SECOND);
+    let mut batch = VadBatch::new(vad.clone(), BATCH);
+    let took = shortest(|done| {
+        let mut states: Vec<VadState> = (0..BATCH).map(|_| VadState::new()).collect();
+        let mut out = [0.0; BATCH];
+        for at in 0..steps {
+            // Every stream hears another part, so that none shares what it reads with its neighbour.
+            let now: [&[f32]; BATCH] =
+                std::array::from_fn(|n| windows[(at + n * 7) % windows.len()]);
+            batch.probabilities(&mut states, &now, &mut out);
+            std::hint::black_box(&out);
+            done();
+        }
+    });
+    took / u32::try_from(steps * BATCH).unwrap_or(1).max(1)
+}
+
+/// Milliseconds per second of audio.
+fn resampling(audio: &[f32]) -> f64 {
+    let mut resampler = Resampler::new(RATE_48K, RATE_16K);
+    let mut out = vec![0.0; resampler.output_len_max(FRAME)];
+    let took = shortest(|done| {
+        resampler.reset();
+        for second in audio.chunks(100 * FRAME) {
+            for frame in second.chunks(FRAME) {
+                std::hint::black_box(resampler.process(frame, &mut out));
+            }
+            done();
+        }
+    });
+    took.as_secs_f64() * 1e3 / (audio.len() as f64 / 48_000.0)
+}
+
+struct DetectorCost {
+    mean: Duration,
+    p50: Duration,
+    p999: Duration,
+    max: Duration,
+    ms_per_second: f64,
+    state_bytes: usize,
+}
+
+fn whole_detector(vad: &SileroVad, audio: &[f32]) -> Result<DetectorCost, Failure> {
+    let pcm: Vec<i16> = audio.iter().map(|&v| to_i16(v)).collect();
+    // As it is used: guard on, segments kept for a recogniser.
+    let config = DetectorConfig::new(RATE_48K).segment_audio(true);
+    let failed = |error: &dyn std::fmt::Display| Failure::input(format!("the detector: {error}"));
+    let build = || Detector::new(config, vad).map_err(|error| failed(&error));
+    let state_bytes = build()?.state_bytes();
+    let hear = |detector: &mut Detector, frame: &[i16]| {
+        // A frame in the stream's own format is never refused.
+        if let Ok(outputs) = detector.process(Frame::i16(frame)) {
+            outputs.for_each(|output| {
+                std::hint::black_box(output);
+            });
+        }
+    };
+    let mut detectors = (0..PASSES)
+        .map(|_| build())
+        .collect::<Result<Vec<_>, _>>()?;
+    let whole = shortest(|done| {
+        let Some(mut detector) = detectors.pop() else {
+            return;
+        };
+        for second in pcm.chunks(100 * FRAME) {
+            second
+                .chunks_exact(FRAME)
+                .for_each(|frame| hear(&mut detector, frame));
+            done();
+        }
+    });
+    // Again with a clock around every frame, which costs some time itself.
+    let mut frames = vec![Duration::MAX; pcm.chunks_exact(FRAME).len()];
+    for _ in 0..PASSES {
+        let mut detector = build()?;
+        for (frame, shortest) in pcm.chunks_exact(FRAME).zip(&mut frames) {
+            let begun = Instant::now();
+            hear(&mut detector, frame);
+            *shortest = (*shortest).min(begun.elapsed());
+        }
+    }
+    frames.sort_unstable();
+    let count = frames.len().max(1);
+    let rank = |share: f64| frames[((count as f64 * share).ceil() as usize).clamp(1, count) - 1];
+    Ok(DetectorCost {
+        mean: frames.iter().sum::<Duration>() / u32::try_from(count).unwrap_or(u32::MAX),
+        p50: rank(0.5),
+        p999: rank(0.999),
+        max: rank(1.0),
+        ms_per_second: whole.as_secs_f64() * 1e3 / (count as f64 * 0.01),
+        state_bytes,
+    })
+}
+
+/// Seconds of one core that 1,000 detectors take for a second of audio each, in turn, 10 ms at a time: more state
+/// than the caches hold.
+fn thousand_detectors(vad: &SileroVad, audio: &[f32]) -> Result<f64, Failure> {
+    const COUNT: usize = 1000;
+    const TICKS: usize = 100;
+    let pcm: Vec<i16> = audio.iter().map(|&v| to_i16(v)).collect();
+    // Enough to begin anywhere in the first second and stay inside.
+    if pcm.len() < (2 * TICKS + 4) * FRAME {
+        return Err(Failure::input(
+            "the recording is too short to measure with; use one of at least three seconds",
+        ));
+    }
+    let config = DetectorConfig::new(RATE_48K);
+    let hear = |detector: &mut Detector, samples: &[i16]| {
+        if let Ok(outputs) = detector.process(Frame::i16(samples)) {
+            outputs.for_each(|output| {
+                std::hint::black_box(output);
+            });
+        }
+    };
+    let mut detectors = Vec::with_capacity(COUNT);
+    for n in 0..COUNT {
+        let mut detector = Detector::new(config, vad)
+            .map_err(|error| Failure::input(format!("the detector: {error}")))?;
+        // Calls do not begin on the same sample, so their windows do not end in the same frame.
+        hear(&mut detector, &pcm[..n * 48 % (3 * FRAME)]);
+        detectors.push(detector);
+    }
+    let took = shortest(|done| {
+        for tick in 0..TICKS {
+            for (n, detector) in detectors.iter_mut().enumerate() {
+                let at = (tick + n % TICKS) * FRAME;
+                hear(detector, &pcm[at..at + FRAME]);
+            }
+            done();
+        }
+    });
+    Ok(took.as_secs_f64() / (TICKS as f64 * 0.01))
+}
+
+/// The mean of the channels at 48 kHz.
+fn read_mono_48k(path: &std::path::Path) -> Result<Vec<f32>, Failure> {
+    let mut source = Source::open(path, None)?;
+    super::warn(&mut source);
+    let format = source.format();
+    let width = usize::from(format.channels);
+    let limit = MAX_SECONDS * format.rate.hz() as usize;
+    let mut mono = Vec::new();
+    while mono.len() < limit
+        && let Some(block) = source.next_block()?
+    {
+        let mut values = Buffer::F32(Vec::new());
+        values.extend(block.samples);
+        if let Samples::F32(values) = values.samples() {
+            mono.extend(
+                values
+                    .chunks_exact(width)
+                    .map(|s| s.iter().sum::<f32>() / width as f32),
+            );
+        }
+    }
+    mono.truncate(limit);
+    Ok(resampled(&mono, format.rate, RATE_48K))
+}
+
+fn resampled(input: &[f32], from: SampleRate, to: SampleRate) -> Vec<f32> {
+    let mut resampler = Resampler::new(from, to).aligned();
+    let mut out = vec![0.0; resampler.output_len_max(input.len()) + resampler.delay() + 1];
+    let written = resampler.process(input, &mut out).written;
+    let tail = resampler.flush(&mut out[written..]);
+    out.truncate(written + tail);
+    out
+}

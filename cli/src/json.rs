@@ -1,0 +1,144 @@
+//! Events as JSON, one object per line. The names are a contract: tools and golden files read them.
+
+use listenkit::{Event, Format, SampleCount, SampleFormat, SamplePos, SampleRate};
+use serde_json::{Map, Value, json};
+
+/// A JSON object whose keys stay in the order they were put in.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Line(Map<String, Value>);
+
+impl Line {
+    /// An object that begins with the event's name.
+    pub(crate) fn event(name: &str) -> Self {
+        Self::default().with("event", name)
+    }
+
+    /// Appends any value.
+    #[must_use]
+    pub(crate) fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.0.insert(key.into(), value.into());
+        self
+    }
+
+    /// Appends a position: `key` in samples, `key_s` in seconds.
+    #[must_use]
+    pub(crate) fn at(self, key: &str, at: SamplePos, rate: SampleRate) -> Self {
+        self.with(key, at.0)
+            .with(&format!("{key}_s"), seconds(at.seconds(rate)))
+    }
+
+    /// Appends an amount: `key` in samples, `key_s` in seconds.
+    #[must_use]
+    pub(crate) fn amount(self, key: &str, count: SampleCount, rate: SampleRate) -> Self {
+        self.with(key, count.0)
+            .with(&format!("{key}_s"), seconds(rate.seconds(count)))
+    }
+
+    /// Appends a probability, or null.
+    #[must_use]
+    pub(crate) fn probability(self, key: &str, value: Option<f32>) -> Self {
+        match value {
+            // Six decimals: finer than the model's own error against its reference.
+            Some(value) => self.with(key, six_decimals(f64::from(value))),
+            None => self.with(key, Value::Null),
+        }
+    }
+}
+
+impl std::fmt::Display for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = serde_json::to_string(&self.0).map_err(|_| std::fmt::Error)?;
+        f.write_str(&text)
+    }
+}
+
+/// Seconds to the microsecond; a sample at 192 kHz lasts five.
+pub(crate) fn seconds(value: f64) -> f64 {
+    six_decimals(value)
+}
+
+fn six_decimals(value: f64) -> f64 {
+    (value * 1e6).round() / 1e6
+}
+
+/// One event of a stream that is at `rate`; `None` for events that are not part of the output.
+pub(crate) fn event(event: &Event, rate: SampleRate) -> Option<Line> {
+    let line = match event {
+        Event::StartOfSpeech(e) => Line::event("start_of_speech")
+            .at("at", e.at, rate)
+            .at("decided_at", e.decided_at, rate)
+            .with("segment", e.segment)
+            .with("turn", e.turn)
+            .probability("probability", Some(e.probability.value())),
+        Event::EndOfSpeech(e) => Line::event("end_of_speech")
+            .at("at", e.at, rate)
+            .at("decided_at", e.decided_at, rate)
+            .with("segment", e.segment)
+            .with("turn", e.turn)
+            .amount("speech_duration", e.speech_duration, rate)
+            .amount("segment_duration", e.segment_duration, rate)
+            .with("reason", e.reason.as_str()),
+        Event::SegmentReady(e) => segment(
+            Line::event("segment_ready").at("at", e.start, rate),
+            e,
+            rate,
+        ),
+        Event::EndOfTurn(e) => Line::event("end_of_turn")
+            .at("at", e.last_voiced, rate)
+            .at("decided_at", e.decided_at, rate)
+            .with("turn", e.turn)
+            .at("start", e.start, rate)
+            .at("last_voiced", e.last_voiced, rate)
+            .with("wait", e.wait.as_str())
+            .with("reason", e.reason.as_str())
+            .probability("probability", e.probability.map(|p| p.value()))
+            .probability("threshold", e.threshold.map(|p| p.value()))
+            .amount("min_delay", e.min_delay, rate)
+            .amount("max_delay", e.max_delay, rate)
+            .amount("delay", e.delay(), rate),
+        Event::TurnAmended(e) => Line::event("turn_amended")
+            .at("at", e.at, rate)
+            .at("decided_at", e.decided_at, rate)
+            .with("turn", e.turn),
+        Event::FormatChanged(e) => Line::event("format_changed")
+            .at("at", e.at, e.from.rate)
+            .at("decided_at", e.resumes_at, e.to.rate)
+            .at("resumes_at", e.resumes_at, e.to.rate)
+            .with("from", format(e.from))
+            .with("to", format(e.to)),
+        Event::Gap(e) => Line::event("gap")
+            .at("at", e.at, rate)
+            .at("decided_at", event.decided_at(), rate)
+            .amount("duration", e.duration, rate)
+            .with("concealed", e.concealed),
+        _ => return None,
+    };
+    Some(line)
+}
+
+/// Appends what there is to know about a segment.
+pub(crate) fn segment(line: Line, segment: &listenkit::Segment, rate: SampleRate) -> Line {
+    line.at("decided_at", segment.decided_at, rate)
+        .with("segment", segment.segment)
+        .with("part", segment.part)
+        .with("continues", segment.continues)
+        .with("turn", segment.turn)
+        .at("start", segment.start, rate)
+        .at("end", segment.end, rate)
+        .amount("duration", segment.len(), rate)
+        .at("speech_start", segment.speech_start, rate)
+        .at("speech_end", segment.speech_end, rate)
+        .amount("speech_duration", segment.speech_duration, rate)
+        .with("reason", segment.reason.as_str())
+}
+
+fn format(format: Format) -> Value {
+    json!({
+        "rate": format.rate.hz(),
+        "channels": format.channels,
+        "format": match format.samples {
+            SampleFormat::I16 => "i16",
+            SampleFormat::F32 => "f32",
+        },
+    })
+}

@@ -1,0 +1,114 @@
+//! Command line of listenkit: recordings in, speech segments and turn decisions out.
+//!
+//! Exit codes: 0 all went well (warnings included), 1 a file or stream could not be read, understood or
+//! written, 2 the command line or configuration does not make sense. Every error is one line that says what to do.
+
+pub mod audio;
+mod commands;
+mod config;
+mod failure;
+mod json;
+mod listen;
+pub mod plot;
+mod progress;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+pub use failure::Failure;
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 all went well, 1 a file could not be read or written, 2 wrong usage or configuration.
+Settings for --config and --set: `listenkit config`.
+
+  listenkit analyze call.wav                       who speaks when, and when each turn is over
+  listenkit analyze call.wav --plot call.png       the same as a picture
+  ffmpeg -i in.webm -f s16le -ar 16000 -ac 1 - | listenkit analyze - --rate 16000";
+
+/// The listening half of a voice agent: audio in, speech segments and turn decisions out
+#[derive(Parser, Debug)]
+#[command(name = "listenkit", version, after_help = AFTER_HELP, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Show when somebody speaks and when their turn is over
+    Analyze(commands::analyze::Args),
+    /// Print the speech probability of every 32 ms window
+    Vad(commands::vad::Args),
+    /// Cut the speech out: one WAV per segment
+    Segment(commands::segment::Args),
+    /// Convert a recording to another sample rate
+    Resample(commands::resample::Args),
+    /// List the built-in models and test them on this machine
+    Models(commands::models::Args),
+    /// Measure speed and memory on this machine
+    Bench(commands::bench::Args),
+    /// List the settings that --config and --set understand
+    Config,
+}
+
+/// Runs the program on the arguments of the process.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let result = match cli.command {
+        Command::Analyze(args) => commands::analyze::run(&args),
+        Command::Vad(args) => commands::vad::run(&args),
+        Command::Segment(args) => commands::segment::run(&args),
+        Command::Resample(args) => commands::resample::run(&args),
+        Command::Models(args) => commands::models::run(&args),
+        Command::Bench(args) => commands::bench::run(&args),
+        Command::Config => commands::print(config::HELP),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if !matches!(failure, Failure::OutputClosed) {
+                eprintln!("error: {failure}");
+            }
+            failure.exit_code()
+        }
+    }
+}
+
+/// Help and version as they are; anything else as one line.
+fn usage(error: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind;
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let _ = error.print();
+            ExitCode::SUCCESS
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = error.print();
+            ExitCode::from(2)
+        }
+        _ => {
+            let text = error.to_string();
+            let what = text.split("\n\nUsage:").next().unwrap_or(&text);
+            let what = what
+                .split("\n\nFor more information")
+                .next()
+                .unwrap_or(what);
+            let line = what
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ")
+                .replace(" tip: ", "; ");
+            let first = std::env::args().nth(1).unwrap_or_default();
+            let command = match Cli::command().find_subcommand(&first) {
+                Some(command) => format!("{} ", command.get_name()),
+                None => String::new(),
+            };
+            eprintln!("{line}; see `listenkit {command}--help`");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,607 @@
+//! The program as a person or a script uses it.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use common::{command, conversation, fixtures, pipe, run, scratch, str, wav_i16};
+use serde_json::Value;
+
+fn le_bytes(values: &[i16]) -> Vec<u8> {
+    values.iter().flat_map(|v| v.to_le_bytes()).collect()
+}
+
+fn names(events: &[Value]) -> Vec<&str> {
+    events
+        .iter()
+        .map(|e| e["event"].as_str().expect("a name"))
+        .collect()
+}
+
+#[test]
+fn json_has_the_names_and_positions_of_the_contract() {
+    let events = run(&["analyze", "--json", str(&conversation())])
+        .ok()
+        .json();
+    let seen: BTreeSet<&str> = names(&events).into_iter().collect();
+    let expected = [
+        "end_of_speech",
+        "end_of_turn",
+        "segment_ready",
+        "start_of_speech",
+    ];
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), expected);
+    let (spec, values) = wav_i16(&conversation());
+    let mut decided = 0;
+    for event in &events {
+        let at = event["at"].as_u64().expect("samples");
+        let decided_at = event["decided_at"].as_u64().expect("samples");
+        assert!(
+            at <= decided_at && decided_at <= values.len() as u64,
+            "{event}"
+        );
+        assert!(decided_at >= decided, "in order of decision: {event}");
+        decided = decided_at;
+        for (samples, seconds) in [("at", "at_s"), ("decided_at", "decided_at_s")] {
+            let exact = event[samples].as_f64().expect("samples") / f64::from(spec.sample_rate);
+            let shown = event[seconds].as_f64().expect("seconds");
+            assert!((exact - shown).abs() < 1e-6, "{event}");
+        }
+    }
+    for event in events.iter().filter(|e| e["event"] == "end_of_turn") {
+        let keys = [
+            "turn",
+            "start",
+            "last_voiced",
+            "decided_at",
+            "wait",
+            "reason",
+            "probability",
+            "threshold",
+            "min_delay",
+            "max_delay",
+            "delay",
+        ];
+        for key in keys {
+            assert!(event.get(key).is_some(), "{key} in {event}");
+        }
+        let number = |key: &str| event[key].as_u64().expect("samples");
+        assert_eq!(
+            number("decided_at") - number("last_voiced"),
+            number("delay")
+        );
+    }
+    let starts = names(&events)
+        .iter()
+        .filter(|n| **n == "start_of_speech")
+        .count();
+    let ends = names(&events)
+        .iter()
+        .filter(|n| **n == "end_of_speech")
+        .count();
+    assert_eq!(starts, ends, "every start has one end");
+    assert!(
+        starts >= 4,
+        "the conversation has at least four stretches of speech"
+    );
+}
+
+#[test]
+fn the_output_is_the_same_whatever_is_pushed_at_once() {
+    let file = conversation();
+    let whole = run(&["analyze", "--json", "--push", "100000000", str(&file)]).ok();
+    assert!(!whole.stdout.is_empty());
+    for push in ["1", "7", "480", "4097"] {
+        let split = run(&["analyze", "--json", "--push", push, str(&file)]).ok();
+        assert_eq!(split.text(), whole.text(), "--push {push}");
+    }
+}
+
+#[test]
+fn a_pipe_of_the_same_samples_gives_the_same_events() {
+    let file = conversation();
+    let (_, values) = wav_i16(&file);
+    let from_file = run(&["analyze", "--json", str(&file)]).ok();
+    let piped = pipe(
+        &["analyze", "--json", "-", "--rate", "48000"],
+        &le_bytes(&values),
+    )
+    .ok();
+    assert_eq!(piped.text(), from_file.text());
+    // As floats, full scale 1.0: the same numbers, so the same events.
+    let floats: Vec<u8> = values
+        .iter()
+        .flat_map(|&v| (f32::from(v) / 32768.0).to_le_bytes())
+        .collect();
+    let args = [
+        "analyze", "--json", "-", "--rate", "48000", "--format", "f32",
+    ];
+    assert_eq!(pipe(&args, &floats).ok().text(), from_file.text());
+}
+
+#[test]
+fn several_recordings_are_told_apart() {
+    let other = fixtures().join("speech-fr-8k/audio.wav");
+    let events = run(&["analyze", "--json", str(&conversation()), str(&other)])
+        .ok()
+        .json();
+    let files: BTreeSet<&str> = events
+        .iter()
+        .map(|e| e["file"].as_str().expect("named"))
+        .collect();
+    assert_eq!(files, BTreeSet::from([str(&conversation()), str(&other)]));
+}
+
+#[test]
+fn one_unreadable_recording_does_not_silence_the_others() {
+    let missing = fixtures().join("no-such-file.wav");
+    let ran = run(&["analyze", "--json", str(&missing), str(&conversation())]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains("no-such-file.wav") && !ran.json().is_empty());
+}
+
+#[test]
+fn the_timeline_names_every_turn_and_sums_up() {
+    let ran = run(&["analyze", str(&conversation())]).ok();
+    let text = ran.text();
+    let turns = run(&["analyze", "--json", str(&conversation())])
+        .ok()
+        .json();
+    let turns = turns.iter().filter(|e| e["event"] == "end_of_turn").count();
+    assert_eq!(text.matches(" is over: ").count(), turns);
+    assert!(text.contains(&format!("{turns} turns")) && text.contains("times real time"));
+    assert!(
+        ran.stderr.is_empty(),
+        "no progress bar without a terminal: {}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn silence_is_said_to_be_silence() {
+    let ran = run(&["analyze", str(&fixtures().join("silence-zero/audio.wav"))]).ok();
+    assert!(ran.text().contains("nobody speaks"), "{}", ran.text());
+}
+
+#[test]
+fn pictures_are_whole_and_show_what_was_found() {
+    let folder = scratch("pictures");
+    let svg = folder.join("out.svg");
+    let png = folder.join("out.png");
+    run(&["analyze", str(&conversation()), "--plot", str(&svg)]).ok();
+    run(&[
+        "analyze",
+        "--json",
+        str(&conversation()),
+        "--plot",
+        str(&png),
+    ])
+    .ok();
+    let svg = std::fs::read_to_string(svg).expect("written");
+    assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"));
+    assert!(
+        svg.contains("conversation-en/audio.wav")
+            && svg.contains("48 kHz")
+            && svg.contains("turn 1")
+    );
+    let png = std::fs::read(png).expect("written");
+    assert!(png.starts_with(b"\x89PNG\r\n\x1a\n"));
+    let side = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().expect("four bytes"));
+    assert_eq!((side(16), side(20)), (2800, 1120));
+    // A blank picture of this size packs into far less.
+    assert!(png.len() > 30_000, "{} bytes", png.len());
+}
+
+#[test]
+fn live_takes_as_long_as_the_audio_and_says_the_same() {
+    let file = fixtures().join("formats/i16.wav");
+    let (spec, values) = wav_i16(&file);
+    let quick = run(&["analyze", "--json", str(&file)]).ok();
+    let begun = std::time::Instant::now();
+    let live = run(&["analyze", "--json", "--live", str(&file)]).ok();
+    let took = begun.elapsed().as_secs_f64();
+    assert_eq!(live.text(), quick.text());
+    assert!(
+        took >= values.len() as f64 / f64::from(spec.sample_rate),
+        "{took} s"
+    );
+}
+
+#[test]
+fn settings_come_from_the_file_and_the_command_line_wins() {
+    let folder = scratch("settings");
+    let toml = folder.join("patient.toml");
+    std::fs::write(
+        &toml,
+        "min_delay = \"1.2s\"\nmin_silence_duration = \"500ms\"\n",
+    )
+    .expect("written");
+    let delay = |args: &[&str]| {
+        let events = run(args).ok().json();
+        let turn = events
+            .into_iter()
+            .find(|e| e["event"] == "end_of_turn")
+            .expect("a turn");
+        turn["min_delay_s"].as_f64().expect("seconds")
+    };
+    let file = conversation();
+    let from_file = ["analyze", "--json", "--config", str(&toml), str(&file)];
+    assert_eq!(delay(&from_file), 1.2);
+    let over = [
+        "analyze",
+        "--json",
+        "--config",
+        str(&toml),
+        "--set",
+        "min_delay=800ms",
+        str(&file),
+    ];
+    assert_eq!(delay(&over), 0.8);
+    std::fs::write(&toml, "min_delay = \"1s\"\n\nmin_silenc = \"500ms\"\n").expect("written");
+    let wrong = run(&from_file);
+    assert_eq!(wrong.code, 2);
+    assert!(
+        wrong.stderr.contains("patient.toml:3:"),
+        "the line is named: {}",
+        wrong.stderr
+    );
+    assert!(
+        wrong.stderr.contains("`min_silence_duration`"),
+        "valid keys are listed: {}",
+        wrong.stderr
+    );
+}
+
+#[test]
+fn broken_files_end_in_one_line_or_a_warning() {
+    let text = std::fs::read_to_string(fixtures().join("broken/manifest.toml")).expect("manifest");
+    let manifest: toml::Table = text.parse().expect("TOML");
+    for file in manifest["file"].as_array().expect("files") {
+        let name = file["name"].as_str().expect("a name");
+        let path = fixtures().join("broken").join(name);
+        let ran = run(&["analyze", "--json", str(&path)]);
+        match file["expect"].as_str().expect("expect") {
+            "error" => {
+                assert_eq!(ran.code, 1, "{name}");
+                assert_eq!(ran.stderr.lines().count(), 1, "{name}: {}", ran.stderr);
+                assert!(
+                    ran.stderr.starts_with("error: ") && ran.stderr.contains(name),
+                    "{}",
+                    ran.stderr
+                );
+                assert!(ran.stdout.is_empty(), "{name}");
+            }
+            "warning" => {
+                assert_eq!(ran.code, 0, "{name}: {}", ran.stderr);
+                assert!(
+                    ran.stderr.starts_with("warning: ") && ran.stderr.contains(name),
+                    "{}",
+                    ran.stderr
+                );
+            }
+            _ => {
+                assert_eq!(ran.code, 0, "{name}: {}", ran.stderr);
+                assert!(ran.stderr.is_empty(), "{name}: {}", ran.stderr);
+            }
+        }
+    }
+}
+
+#[test]
+fn wrong_usage_is_one_line_and_code_2() {
+    let clip = fixtures().join("clicks/audio.wav");
+    let clip = str(&clip);
+    let cases: &[(&[&str], &str)] = &[
+        (&["frobnicate"], "frobnicate"),
+        (&["analyze"], "FILE"),
+        (&["analyze", "--jsn", clip], "--json"),
+        (&["analyze", "-"], "--rate"),
+        (&["analyze", "--push", "0", clip], "1 or more"),
+        (&["analyze", "--plot", "x.jpg", clip], ".svg or .png"),
+        (&["analyze", "--plot", "x.png", clip, clip], "one FILE"),
+        (&["analyze", "--set", "min_delay=3", clip], "250ms"),
+        (&["analyze", "--set", "min_delay=9s", clip], "max_delay"),
+        (&["analyze", "--set", "channel=3", clip], "channel"),
+        (&["vad", "--csv", "--f32", clip], "--f32"),
+        (&["vad", "-"], "--rate"),
+        (&["segment", clip], "--out"),
+        (&["resample", clip, "out.mp3", "--rate", "8000"], ".wav"),
+        (&["resample", clip, clip, "--rate", "8000"], "same file"),
+        (&["resample", "-", "-", "--rate", "8000"], "--from"),
+        (
+            &["resample", clip, "out.wav", "--rate", "5"],
+            "4000 to 192000",
+        ),
+    ];
+    for (args, word) in cases {
+        let ran = run(args);
+        assert_eq!(ran.code, 2, "{args:?}: {}", ran.stderr);
+        assert_eq!(ran.stderr.lines().count(), 1, "{args:?}: {}", ran.stderr);
+        assert!(
+            ran.stderr.starts_with("error: ") && ran.stderr.contains(word),
+            "{args:?}: {}",
+            ran.stderr
+        );
+    }
+}
+
+#[test]
+fn help_is_an_answer_not_an_error() {
+    for args in [
+        &["--help"][..],
+        &["--version"],
+        &["config"],
+        &["help", "vad"],
+        &["bench", "--help"],
+    ] {
+        let ran = run(args).ok();
+        assert!(!ran.stdout.is_empty() && ran.stderr.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn a_closed_output_is_no_error() {
+    use std::io::{BufRead as _, BufReader};
+    use std::process::Stdio;
+    let file = conversation();
+    let mut child = command(&["vad", str(&file)])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("runs");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("piped"))
+        .read_line(&mut line)
+        .expect("a line");
+    let output = child.wait_with_output().expect("ends");
+    assert_eq!(output.status.code(), Some(0));
+    assert!(
+        output.stderr.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn vad_prints_one_row_per_window_the_last_filled_up() {
+    let file = fixtures().join("speech-fr-8k/audio.wav");
+    let (spec, values) = wav_i16(&file);
+    let ran = run(&["vad", str(&file), "--csv"]).ok();
+    let mut lines = ran.text().lines();
+    assert_eq!(lines.next(), Some("sample,time_s,probability"));
+    // 32 ms at 8 kHz.
+    let expected = values.len().div_ceil(256);
+    let mut rows = 0;
+    for (n, line) in lines.enumerate() {
+        let fields: Vec<&str> = line.split(',').collect();
+        let [sample, time, probability] = fields[..] else {
+            panic!("{line}")
+        };
+        assert_eq!(sample.parse::<usize>().expect("samples"), n * 256);
+        let exact = (n * 256) as f64 / f64::from(spec.sample_rate);
+        assert!((time.parse::<f64>().expect("seconds") - exact).abs() < 1e-6);
+        assert!((0.0..=1.0).contains(&probability.parse::<f32>().expect("a probability")));
+        rows += 1;
+    }
+    assert_eq!(rows, expected);
+    // Bare floats are the same numbers.
+    let bare = run(&["vad", str(&file), "--f32"]).ok().floats();
+    let printed: Vec<f32> = ran
+        .text()
+        .lines()
+        .skip(1)
+        .map(|l| l.rsplit(',').next().expect("p").parse().expect("p"))
+        .collect();
+    assert_eq!(bare, printed);
+}
+
+#[test]
+fn vad_hears_speech_and_not_silence() {
+    let mean = |case: &str| {
+        let p = run(&[
+            "vad",
+            "--f32",
+            str(&fixtures().join(case).join("audio.wav")),
+        ])
+        .ok()
+        .floats();
+        p.iter().sum::<f32>() / p.len() as f32
+    };
+    assert!(mean("speech-es-44k1") > 0.5);
+    assert!(mean("silence-zero") < 0.1);
+    let p = run(&["vad", "--f32", "--guard", "on", str(&conversation())])
+        .ok()
+        .floats();
+    let q = run(&["vad", "--f32", "--guard", "off", str(&conversation())])
+        .ok()
+        .floats();
+    assert_eq!(p.len(), q.len());
+}
+
+#[test]
+fn segments_are_the_samples_of_the_recording() {
+    let folder = scratch("segments");
+    let stereo = fixtures().join("speech-ru-16k-stereo/audio.wav");
+    for (file, name) in [(conversation(), "mono"), (stereo, "stereo")] {
+        let out = folder.join(name);
+        run(&["segment", str(&file), "--out", str(&out)]).ok();
+        let (spec, values) = wav_i16(&file);
+        let width = usize::from(spec.channels);
+        let list = std::fs::read_to_string(out.join("segments.jsonl")).expect("the list");
+        let mut end_before = 0;
+        let mut count = 0;
+        for line in list.lines() {
+            let segment: Value = serde_json::from_str(line).expect("JSON");
+            let number = |key: &str| segment[key].as_u64().expect("samples") as usize;
+            let (start, end) = (number("start"), number("end"));
+            assert!(start >= end_before && end > start, "{line}");
+            assert_eq!(number("duration"), end - start);
+            let seconds = segment["start_s"].as_f64().expect("seconds");
+            assert!((seconds - start as f64 / f64::from(spec.sample_rate)).abs() < 1e-6);
+            let file = out.join(segment["file"].as_str().expect("a name"));
+            let (got_spec, got) = wav_i16(&file);
+            assert_eq!(got_spec, spec);
+            assert_eq!(
+                got,
+                values[start * width..end * width],
+                "{}",
+                file.display()
+            );
+            end_before = end;
+            count += 1;
+        }
+        assert!(count > 0);
+        let again = run(&["segment", str(&file), "--out", str(&out)]);
+        assert_eq!(again.code, 2, "nothing is overwritten unasked");
+        run(&["segment", str(&file), "--out", str(&out), "--overwrite"]).ok();
+    }
+}
+
+#[test]
+fn long_speech_is_split_without_losing_a_sample() {
+    let out = scratch("split").join("parts");
+    let file = conversation();
+    let set = [
+        "--set",
+        "max_segment_duration=2s",
+        "--set",
+        "prefix_padding_duration=100ms",
+    ];
+    let mut args = vec!["segment", str(&file), "--out", str(&out)];
+    args.extend(set);
+    run(&args).ok();
+    let list = std::fs::read_to_string(out.join("segments.jsonl")).expect("the list");
+    let segments: Vec<Value> = list
+        .lines()
+        .map(|l| serde_json::from_str(l).expect("JSON"))
+        .collect();
+    let continued = segments.iter().filter(|s| s["continues"] == true).count();
+    assert!(continued > 0, "speech of more than 2 s is split");
+    for pair in segments
+        .windows(2)
+        .filter(|pair| pair[0]["continues"] == true)
+    {
+        assert_eq!(pair[0]["end"], pair[1]["start"]);
+        assert_eq!(pair[0]["segment"], pair[1]["segment"]);
+    }
+}
+
+#[test]
+fn resampling_keeps_length_channels_and_kind() {
+    let folder = scratch("resample");
+    let cases = [
+        (conversation(), 16_000_u32),
+        (fixtures().join("speech-ru-16k-stereo/audio.wav"), 48_000),
+        (fixtures().join("speech-es-44k1/audio.wav"), 44_100),
+        (fixtures().join("synthetic-de-12k-f32/audio.wav"), 8_000),
+    ];
+    for (file, rate) in cases {
+        let out = folder.join("out.wav");
+        run(&[
+            "resample",
+            str(&file),
+            str(&out),
+            "--rate",
+            &rate.to_string(),
+        ])
+        .ok();
+        let before = hound::WavReader::open(&file).expect("WAV");
+        let after = hound::WavReader::open(&out).expect("WAV");
+        let (from, to) = (before.spec(), after.spec());
+        assert_eq!(to.sample_rate, rate);
+        assert_eq!(
+            (to.channels, to.bits_per_sample, to.sample_format),
+            (from.channels, from.bits_per_sample, from.sample_format)
+        );
+        let exact = u64::from(before.duration()) * u64::from(rate);
+        let exact = exact.div_ceil(u64::from(from.sample_rate));
+        assert_eq!(u64::from(after.duration()), exact, "{}", file.display());
+        if rate == from.sample_rate {
+            assert_eq!(wav_i16(&file).1, wav_i16(&out).1, "the same rate is a copy");
+        }
+    }
+}
+
+#[test]
+fn resampling_moves_nothing_in_time() {
+    // A tone burst at 48 kHz: after conversion it lies at the same time, at the same level.
+    let folder = scratch("resample-tone");
+    let (input, output) = (folder.join("in.wav"), folder.join("out.wav"));
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 48_000,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let tone = |n: f64, rate: f64| {
+        let t = n / rate;
+        let envelope = (-((t - 0.25) / 0.05).powi(2)).exp();
+        (t * 1000.0 * std::f64::consts::TAU).sin() * envelope * 0.5
+    };
+    let mut writer = hound::WavWriter::create(&input, spec).expect("written");
+    for n in 0..24_000 {
+        writer
+            .write_sample((tone(f64::from(n), 48_000.0) * 32768.0).round() as i16)
+            .expect("written");
+    }
+    writer.finalize().expect("written");
+    run(&["resample", str(&input), str(&output), "--rate", "16000"]).ok();
+    let (_, values) = wav_i16(&output);
+    assert_eq!(values.len(), 8_000);
+    for (n, &value) in values.iter().enumerate() {
+        let exact = tone(n as f64, 16_000.0) * 32768.0;
+        // Two roundings to 16 bits, and a ripple of less than 0.02 dB (0.2 %) of half scale.
+        assert!(
+            (f64::from(value) - exact).abs() < 40.0,
+            "sample {n}: {value}, {exact}"
+        );
+    }
+}
+
+#[test]
+fn resampling_through_a_pipe_is_raw_floats_both_ways() {
+    let ramp: Vec<f32> = (0..4800).map(|n| (n as f32 * 0.01).sin() * 0.25).collect();
+    let bytes: Vec<u8> = ramp.iter().flat_map(|v| v.to_le_bytes()).collect();
+    let args = ["resample", "-", "-", "--from", "48000", "--rate", "16000"];
+    let kept = pipe(&args, &bytes).ok().floats();
+    let removed = pipe(&[&args[..], &["--delay", "remove"]].concat(), &bytes)
+        .ok()
+        .floats();
+    assert_eq!(removed.len(), 1600);
+    let delay = kept.len() - removed.len();
+    assert!(delay > 0 && delay <= 48, "at most 3 ms: {delay}");
+    assert_eq!(kept[delay..], removed[..]);
+    let same = ["resample", "-", "-", "--from", "16000", "--rate", "16000"];
+    assert_eq!(pipe(&same, &bytes).ok().floats(), ramp);
+}
+
+#[test]
+fn models_name_their_licence_and_pass_their_test() {
+    let ran = run(&["models"]).ok();
+    for word in ["silero_vad", "6.2.3", "MIT", "sha256", "passed"] {
+        assert!(ran.text().contains(word), "{word}: {}", ran.text());
+    }
+    for model in run(&["models", "--json"]).ok().json() {
+        assert_eq!(model["self_test"], "passed");
+        assert_eq!(model["sha256"].as_str().expect("hex").len(), 64);
+    }
+}
+
+#[test]
+fn an_unchanged_recording_gives_an_unchanged_fingerprint() {
+    let print = |path: &Path| {
+        let ran = run(&["analyze", str(path)]).ok();
+        let text = ran.text().to_string();
+        text.split("fingerprint ")
+            .nth(1)
+            .expect("a fingerprint")
+            .trim()
+            .to_string()
+    };
+    assert_eq!(print(&conversation()), print(&conversation()));
+    assert_ne!(
+        print(&conversation()),
+        print(&fixtures().join("clicks/audio.wav"))
+    );
+}

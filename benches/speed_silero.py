@@ -65,8 +65,9 @@ class Peer:
 
 
 class Ours:
-    def __init__(self, program, rate, level):
+    def __init__(self, program, rate, level, audio):
         command = [str(program), "--rate", str(rate)] + (["--level", level] if level else [])
+        command += ["--audio", audio] if audio else []
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.level = self.process.stdout.readline().strip()
 
@@ -83,13 +84,15 @@ def main():
     parser.add_argument("--rate", type=int, default=16000, choices=(8000, 16000))
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--levels", default="", help="comma separated; default: the machine's best and, on x86-64, avx2")
+    parser.add_argument("--audio", help="raw i16le at the rate, instead of the library's synthetic voice: listenkit leaves out "
+                        "weights that meet zeros, so its time depends a little on the audio")
     parser.add_argument("--bin", default=here / "target/release/examples/vad_speed")
     parser.add_argument("--load", action="store_true", help="also time from bytes to the first probability")
     args = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # children too: all on one core
     peer = Peer(args.onnx, args.rate)
-    ours = [Ours(args.bin, args.rate, level or None) for level in (args.levels or ",avx2").split(",")]
+    ours = [Ours(args.bin, args.rate, level or None, args.audio) for level in (args.levels or ",avx2").split(",")]
     ours = list({o.level: o for o in ours if o.level}.values())
     kinds = KINDS + (["load"] if args.load else [])
     peer.round()

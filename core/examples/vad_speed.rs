@@ -1,6 +1,7 @@
 //! Time per window on this machine, for `benches/speed_silero.py`, which runs a peer between the rounds.
 //!
-//! `vad_speed [--rate 8000|16000] [--level LEVEL]`, then one line per round on stdin: `single`, `batch N` or `load`.
+//! `vad_speed [--rate 8000|16000] [--level LEVEL] [--audio FILE]`, then one line per round on stdin: `single`, `batch N` or `load`.
+//! The audio is raw i16le at the model's rate, or the library's test signal: weights that meet zeros are skipped, so time depends on it.
 //! Each answers with the median and the fastest time in microseconds per window and stream over about 0.2 s.
 
 use listenkit::vad::{KernelLevel, SileroVad, VadBatch, VadRate, VadState, test_signal};
@@ -9,7 +10,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let (mut rate, mut level) = (VadRate::Hz16000, None);
+    let (mut rate, mut level, mut audio) = (VadRate::Hz16000, None, None);
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let value = args.next().ok_or(format!("{arg} needs a value"))?;
@@ -17,6 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             ("--rate", "8000") => rate = VadRate::Hz8000,
             ("--rate", "16000") => rate = VadRate::Hz16000,
             ("--level", name) => level = Some(KernelLevel::from_name(name).ok_or("no such level")?),
+            ("--audio", file) => audio = Some(std::fs::read(file)?),
             _ => return Err(format!("unknown option {arg} {value}").into()),
         }
     }
@@ -25,8 +27,18 @@ fn main() -> Result<(), Box<dyn Error>> {
         None => SileroVad::embedded(rate),
     };
     let vad = load()?;
-    let signal = test_signal(rate, 256);
-    let windows: Vec<&[f32]> = signal.chunks(rate.window_len()).collect();
+    let signal = match &audio {
+        Some(bytes) => {
+            let (samples, _) = bytes.as_chunks::<2>();
+            let scale = |b: &[u8; 2]| f32::from(i16::from_le_bytes(*b)) / 32_768.0;
+            samples.iter().map(scale).collect()
+        }
+        None => test_signal(rate, 256),
+    };
+    let windows: Vec<&[f32]> = signal.chunks_exact(rate.window_len()).take(256).collect();
+    if windows.is_empty() {
+        return Err("the audio is shorter than a window".into());
+    }
     println!("{}", vad.kernel_level());
     for line in std::io::stdin().lines() {
         let line = line?;

@@ -10,6 +10,7 @@ use crate::level::{Level, dispatch};
 use crate::lstm::{Gates, HIDDEN, LstmWeights, Recurrent};
 use crate::matrix::{Matrix, PANEL, VECTORS};
 use crate::simd::F32x16;
+use crate::sparse::{Room, row_numbers};
 use core::marker::PhantomData;
 
 /// STFT frames in a window.
@@ -92,24 +93,57 @@ unsafe fn conv2_body<V: F32x16>(
 ) {
     let channels = w.rows() / 3;
     let n = w.columns();
-    // What is not zero: two inputs, one per output frame, and the row of the matrix that they meet.
-    let mut inputs = [[0.0f32; 2]; 3 * MAX_CHANNELS];
-    let mut rows = [0u32; 3 * MAX_CHANNELS];
-    let mut count = 0;
+    // What is not zero: an input per output frame, and the row of the matrix that both meet.
+    const ROOM: usize = 3 * MAX_CHANNELS + 16;
+    let (mut firsts, mut seconds) = (Room::<ROOM>::new(), Room::<ROOM>::new());
+    let (mut rows, mut count) = (Room::<ROOM>::new(), 0);
     for tap in 0..3 {
-        for k in 0..channels {
-            // Tap `t` of the first output meets frame `t - 1`, of the second frame `t + 1`.
-            let first = if tap == 0 {
+        // Tap `t` of the first output meets frame `t - 1`, of the second frame `t + 1`.
+        let first = |k: usize| {
+            if tap == 0 {
                 0.0
             } else {
                 x[(tap - 1) * x_stride + k]
-            };
-            let second = x[(tap + 1) * x_stride + k];
-            inputs[count] = [first, second];
-            rows[count] = (tap * channels + k) as u32;
-            count += usize::from(first != 0.0 || second != 0.0);
+            }
+        };
+        let second = &x[(tap + 1) * x_stride..][..channels];
+        let mut k = 0;
+        while k + 16 <= channels {
+            // SAFETY: sixteen channels are left of each frame, and of the 384 rows; at most as many were kept as were seen, and there is
+            // room for sixteen more.
+            unsafe {
+                let a = if tap == 0 {
+                    V::splat(0.0)
+                } else {
+                    V::load(x[(tap - 1) * x_stride + k..].as_ptr())
+                };
+                let b = V::load(second.as_ptr().add(k));
+                let zero = V::splat(0.0);
+                let keep = a.max(zero.sub(a)).max(b.max(zero.sub(b)));
+                row_numbers::<V>(tap * channels + k).compress(keep, rows.at(count));
+                a.compress(keep, firsts.at(count));
+                count += b.compress(keep, seconds.at(count));
+            }
+            k += 16;
+        }
+        for k in k..channels {
+            // SAFETY: as above.
+            unsafe {
+                *firsts.at(count) = first(k);
+                *seconds.at(count) = second[k];
+                *rows.at(count).cast::<u32>() = (tap * channels + k) as u32;
+            }
+            count += usize::from(first(k) != 0.0 || second[k] != 0.0);
         }
     }
+    // SAFETY: `count` of each were written.
+    let (firsts, seconds, rows) = unsafe {
+        (
+            firsts.floats(count),
+            seconds.floats(count),
+            rows.integers(count),
+        )
+    };
     for panel in 0..n / PANEL {
         // SAFETY: `rows` are rows of the matrix; a panel has four vectors of columns, in `bias` and in each frame of `y`.
         unsafe {
@@ -120,9 +154,9 @@ unsafe fn conv2_body<V: F32x16>(
                 acc[0][c] = b;
                 acc[1][c] = b;
             }
-            for (x, &row) in inputs[..count].iter().zip(&rows[..count]) {
+            for ((&first, &second), &row) in firsts.iter().zip(seconds).zip(rows) {
                 let w = w.panel(panel).add(row as usize * PANEL);
-                let (first, second) = (V::splat(x[0]), V::splat(x[1]));
+                let (first, second) = (V::splat(first), V::splat(second));
                 for c in 0..VECTORS {
                     let w = V::load(w.add(16 * c));
                     acc[0][c] = first.fma(w, acc[0][c]);

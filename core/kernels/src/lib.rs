@@ -20,6 +20,7 @@ mod lstm;
 mod math;
 mod matrix;
 mod simd;
+mod sparse;
 mod stft;
 
 pub use align::{AlignedVec, Lanes};
@@ -30,4 +31,5 @@ pub use lstm::{
 };
 pub use math::{copy_bounded, exp, sigmoid, sigmoid_one, tanh};
 pub use matrix::{Matrix, PANEL, Source, affine, affine_rows};
+pub use sparse::add_sparse_rows;
 pub use stft::{Stft, StftSize};

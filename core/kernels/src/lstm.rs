@@ -3,8 +3,9 @@
 
 use crate::level::{Level, dispatch};
 use crate::math::{sigmoid_v, tanh_v};
-use crate::matrix::{Matrix, Nonzero, PANEL};
+use crate::matrix::{Matrix, PANEL};
 use crate::simd::F32x16;
+use crate::sparse::Nonzero;
 use core::marker::PhantomData;
 
 /// Units of the LSTM.
@@ -294,7 +295,7 @@ unsafe fn lstm_finish_body<V: F32x16>(
     states: &mut [LstmState],
 ) {
     let mut inputs = Nonzero::new();
-    inputs.extend(x, 0);
+    inputs.extend::<V>(x, 0);
     for (gates, state) in gates.iter().zip(states) {
         // SAFETY: eight panels.
         unsafe {
@@ -316,7 +317,7 @@ unsafe fn lstm_finish_body<V: F32x16>(
 #[inline(always)]
 unsafe fn finish_panels<V: F32x16, const P: usize>(
     w: &LstmWeights,
-    inputs: &Nonzero,
+    inputs: &Nonzero<{ HIDDEN + 16 }>,
     gates: &Gates,
     state: &mut LstmState,
     panel: usize,
@@ -329,7 +330,7 @@ unsafe fn finish_panels<V: F32x16, const P: usize>(
                 acc[p][g] = V::load(gates.0.as_ptr().add((panel + p) * PANEL + 16 * g));
             }
         }
-        inputs.accumulate(&mut acc, &w.matrix, panel);
+        inputs.accumulate(0..inputs.count(), &mut acc, &w.matrix, panel);
         for p in 0..P {
             let at = 16 * (panel + p);
             let cell = state.c.as_mut_ptr().add(at);

@@ -3,20 +3,19 @@
 use crate::AlignedVec;
 use crate::level::{Level, dispatch};
 use crate::simd::F32x16;
+use crate::sparse::{MAX_SPARSE, one_row};
 use core::marker::PhantomData;
 
 /// Columns of a panel. A panel holds them for all rows of the matrix, row after row, so that one pass
 /// over the inputs reads one forward stream of memory.
 pub const PANEL: usize = 64;
 pub(crate) const VECTORS: usize = PANEL / 16;
-/// Most inputs that a single row may have to be searched for zeros.
-const MAX_SPARSE: usize = 256;
 
 /// A `[k, n]` matrix, packed in panels of [`PANEL`] columns.
 #[derive(Clone, Debug)]
 pub struct Matrix {
-    rows: usize,
-    columns: usize,
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
     data: AlignedVec,
 }
 
@@ -198,129 +197,6 @@ unsafe fn affine_rows_body<V: F32x16>(
                 }
             }
             vector += V::COLUMNS;
-        }
-    }
-}
-
-/// A single row: waits for the weights, so those that meet a zero are not read. Behind a `max(0, .)` that is most of them. Leaving out a
-/// zero term changes no bits.
-///
-/// # Safety
-/// The assertions of [`affine_rows`] hold for one row, and the matrix has at most `MAX_SPARSE` rows.
-#[inline(always)]
-unsafe fn one_row<V: F32x16>(
-    sources: &[Source<'_>],
-    w: &Matrix,
-    bias: &[f32],
-    y: &mut [f32],
-    relu: bool,
-) {
-    let mut inputs = Nonzero::new();
-    for s in sources {
-        inputs.extend(&s.x[..s.len], s.first);
-    }
-    let mut panel = 0;
-    // SAFETY: panels below the count exist, in the matrix, in `bias` and in `y`.
-    unsafe {
-        while V::UNITS == 2 && panel + 2 <= w.columns / PANEL {
-            one_row_panels::<V, 2>(&inputs, w, panel, bias, y, relu);
-            panel += 2;
-        }
-        while panel < w.columns / PANEL {
-            one_row_panels::<V, 1>(&inputs, w, panel, bias, y, relu);
-            panel += 1;
-        }
-    }
-}
-
-/// # Safety
-/// Panels `panel..panel + P` exist in the matrix, in `bias` and in `y`.
-#[inline(always)]
-unsafe fn one_row_panels<V: F32x16, const P: usize>(
-    inputs: &Nonzero,
-    w: &Matrix,
-    panel: usize,
-    bias: &[f32],
-    y: &mut [f32],
-    relu: bool,
-) {
-    // SAFETY: given by the caller.
-    unsafe {
-        let mut acc = [[V::splat(0.0); VECTORS]; P];
-        for (p, acc) in acc.iter_mut().enumerate() {
-            for (c, acc) in acc.iter_mut().enumerate() {
-                *acc = V::load(bias.as_ptr().add((panel + p) * PANEL + 16 * c));
-            }
-        }
-        inputs.accumulate(&mut acc, w, panel);
-        for (p, acc) in acc.iter().enumerate() {
-            for (c, &value) in acc.iter().enumerate() {
-                let value = if relu {
-                    value.max(V::splat(0.0))
-                } else {
-                    value
-                };
-                value.store(y.as_mut_ptr().add((panel + p) * PANEL + 16 * c));
-            }
-        }
-    }
-}
-
-/// The inputs of a row that are not zero, with the rows of the matrix that they meet.
-pub(crate) struct Nonzero {
-    values: [f32; MAX_SPARSE],
-    rows: [u32; MAX_SPARSE],
-    count: usize,
-}
-
-impl Nonzero {
-    #[inline(always)]
-    pub(crate) fn new() -> Self {
-        Self {
-            values: [0.0; MAX_SPARSE],
-            rows: [0; MAX_SPARSE],
-            count: 0,
-        }
-    }
-
-    /// Adds inputs that meet the rows from `first` on: at most `MAX_SPARSE` in all.
-    #[inline(always)]
-    pub(crate) fn extend(&mut self, x: &[f32], first: usize) {
-        assert!(self.count + x.len() <= MAX_SPARSE);
-        let mut count = self.count;
-        for (k, &x) in x.iter().enumerate() {
-            // Without a branch: zeros come at random.
-            self.values[count] = x;
-            self.rows[count] = (first + k) as u32;
-            count += usize::from(x != 0.0);
-        }
-        self.count = count;
-    }
-
-    /// Adds the products with `P` panels to their accumulators.
-    ///
-    /// # Safety
-    /// The panels and the rows exist in the matrix.
-    #[inline(always)]
-    pub(crate) unsafe fn accumulate<V: F32x16, const P: usize>(
-        &self,
-        acc: &mut [[V; VECTORS]; P],
-        w: &Matrix,
-        panel: usize,
-    ) {
-        for (&x, &row) in self.values[..self.count]
-            .iter()
-            .zip(&self.rows[..self.count])
-        {
-            let x = V::splat(x);
-            for p in 0..P {
-                for c in 0..VECTORS {
-                    // SAFETY: given by the caller.
-                    let w =
-                        unsafe { V::load(w.panel(panel + p).add(row as usize * PANEL + 16 * c)) };
-                    acc[p][c] = x.fma(w, acc[p][c]);
-                }
-            }
         }
     }
 }

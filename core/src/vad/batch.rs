@@ -3,7 +3,9 @@
 use super::model::{CHANNELS, MAX_BINS};
 use super::{SileroVad, VadState};
 use core::borrow::BorrowMut;
-use listenkit_kernels::{AlignedVec, FRAMES, HIDDEN, Source, affine_rows, lstm_cells};
+use listenkit_kernels::{
+    AlignedVec, FRAMES, HIDDEN, Source, add_sparse_rows, affine_rows, lstm_cells,
+};
 
 const GATES: usize = 4 * HIDDEN;
 
@@ -106,21 +108,20 @@ impl VadBatch {
             len: HIDDEN,
             first,
         };
-        let sources = [
-            source(&self.hidden[..], HIDDEN),
-            source(&self.features[..], 0),
-        ];
         let w = &model.lstm;
+        let hidden = [source(&self.hidden[..], HIDDEN)];
         affine_rows(
             level,
             n,
-            &sources,
+            &hidden,
             w.matrix(),
             w.bias(),
             &mut self.gates,
             GATES,
             false,
         );
+        let features = source(&self.features[..], 0);
+        add_sparse_rows(level, n, features, w.matrix(), &mut self.gates, GATES);
         let (gates, _) = self.gates.as_chunks::<GATES>();
         for ((state, gates), probability) in states.iter_mut().zip(gates).zip(probabilities) {
             let state: &mut VadState = state.borrow_mut();

@@ -55,6 +55,16 @@ unsafe impl F32x16 for Avx512 {
         })
     }
     #[inline(always)]
+    unsafe fn compress(self, keep: Self, p: *mut f32) -> usize {
+        // SAFETY: the caller gives 16 writable floats, and the level has AVX-512F.
+        unsafe {
+            let kept = _mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(keep.0, _mm512_setzero_ps());
+            // To a register first: compressing into memory is microcoded on Zen 4.
+            _mm512_storeu_ps(p, _mm512_maskz_compress_ps(kept, self.0));
+            kept.count_ones() as usize
+        }
+    }
+    #[inline(always)]
     fn reverse(self) -> Self {
         // SAFETY: bodies with this type run only behind `dispatch!`, whose level has AVX-512F.
         Self(unsafe {

@@ -52,6 +52,27 @@ pub(crate) unsafe trait F32x16: Copy {
     fn sqrt(self) -> Self;
     /// `self * 2^n` for the integer in the low mantissa bits of `n` (a float that had 1.5 * 2^23 added to it).
     fn scale_by_low_bits(self, n: Self) -> Self;
+    /// Writes the lanes whose `keep` is not zero one after another, and returns how many they are. What follows them in the
+    /// sixteen floats may be overwritten.
+    ///
+    /// # Safety
+    /// `p` is writable for 16 floats.
+    #[inline(always)]
+    unsafe fn compress(self, keep: Self, p: *mut f32) -> usize {
+        let (mut lanes, mut kept) = ([0.0f32; 16], [0.0f32; 16]);
+        let mut count = 0;
+        // SAFETY: both arrays hold sixteen floats, and `count` is at most 15 when it is written to.
+        unsafe {
+            self.store(lanes.as_mut_ptr());
+            keep.store(kept.as_mut_ptr());
+            for i in 0..16 {
+                // Without a branch: zeros come at random. Copied as bits: lanes may be indices.
+                *p.add(count).cast::<u32>() = lanes[i].to_bits();
+                count += usize::from(kept[i] != 0.0);
+            }
+        }
+        count
+    }
     /// The lanes in reverse order.
     fn reverse(self) -> Self;
     /// Rows become columns.

@@ -36,17 +36,11 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Show when somebody speaks and when their turn is over
     Analyze(commands::analyze::Args),
-    /// Print the speech probability of every 32 ms window
     Vad(commands::vad::Args),
-    /// Cut the speech out: one WAV per segment
     Segment(commands::segment::Args),
-    /// Convert a recording to another sample rate
     Resample(commands::resample::Args),
-    /// List the built-in models and test them on this machine
     Models(commands::models::Args),
-    /// Measure speed and memory on this machine
     Bench(commands::bench::Args),
     /// List the settings that --config and --set understand
     Config,

@@ -38,9 +38,9 @@ pub(super) fn open(path: &Path) -> Result<Source, Failure> {
             MetadataOptions::default(),
         )
         .map_err(|error| match error {
-            Error::Unsupported(_) | Error::IoError(_) => {
-                Failure::input(format!("{name}: not audio in a known format; {KNOWN}"))
-            }
+            Error::Unsupported(_) | Error::IoError(_) => Failure::input(format!(
+                "{name}: not audio in a known format, or cut off before the audio; {KNOWN}"
+            )),
             other => Failure::input(format!(
                 "{name}: damaged, cannot be opened ({other}); {KNOWN}"
             )),

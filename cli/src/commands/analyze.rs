@@ -17,9 +17,12 @@ use crate::json;
 use crate::listen::{Listener, Pace, listen};
 use crate::plot::{Envelope, Figure, Picture, Span, Turn, Window};
 
-/// Finds speech and the ends of turns in recordings: WAV, FLAC, MP3, OGG Vorbis, M4A, or raw PCM from a pipe (`-`).
+/// Show when somebody speaks and when their turn is over
 ///
-/// Without a turn model, silence alone decides when a turn is over.
+/// Reads WAV, FLAC, MP3, OGG Vorbis, M4A (AAC), or raw PCM from a pipe (`-`). Prints stretches of speech, the pauses between
+/// them, and the end of each turn with what was waited for. Without a turn model, silence alone decides.
+///
+/// Example: listenkit analyze call.wav --plot call.png --set min_delay=800ms
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// Recordings, or `-` for raw PCM on standard input
@@ -180,6 +183,21 @@ fn analyze(
     Ok(())
 }
 
+/// `12.34 s`, `40:17 min`, `2:05:00 h`.
+fn length(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
+    match whole {
+        0..120 => format!("{seconds:.2} s"),
+        120..3600 => format!("{}:{:02} min", whole / 60, whole % 60),
+        _ => format!(
+            "{}:{:02}:{:02} h",
+            whole / 3600,
+            whole / 60 % 60,
+            whole % 60
+        ),
+    }
+}
+
 /// Writes what the detector says, and keeps what the picture needs.
 struct Report<'a> {
     timeline: Timeline,
@@ -325,10 +343,11 @@ impl Drawing {
         Figure {
             title,
             subtitle: format!(
-                "{} · {} · {} · {seconds:.2} s · {} · {}",
+                "{} · {} · {} · {} · {} · {}",
                 kilohertz(format.rate),
                 super::channels(format.channels),
                 source.encoding(),
+                length(seconds),
                 counted(segments, "segment"),
                 counted(turns, "turn"),
             ),

@@ -12,11 +12,13 @@ use crate::audio::{Buffer, Source, to_i16};
 use crate::failure::Failure;
 use crate::json::Line;
 
-/// Measures, in a few seconds: microseconds per VAD window (one stream, and 32 streams at once), per 10 ms frame of the
-/// whole detector at 48 kHz, bytes per stream, streams per core, and the time from nothing to the first probability.
+/// Measure speed and memory on this machine
 ///
-/// One thread. The work is done several times over, and every second of it (every frame, where frames are shown) counts with its
-/// shortest time: the work is the same each time, and the rest is other programs.
+/// In a few seconds: microseconds per VAD window (one stream, and 32 streams at once), per 10 ms frame of the whole
+/// detector at 48 kHz, bytes per stream, streams per core, and the time from nothing to the first probability.
+///
+/// One thread. The work is done several times over, and every second of it (every frame, where frames are shown) counts
+/// with its shortest time: the work is the same each time, and the rest is other programs.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// Print one JSON object

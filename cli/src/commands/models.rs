@@ -7,8 +7,10 @@ use listenkit::vad::{SileroVad, VadRate};
 use crate::failure::Failure;
 use crate::json::Line;
 
-/// Lists the built-in models with version, licence and checksum, and runs each one on embedded audio to see that this machine
-/// reproduces its reference. Exit code 1 if one does not.
+/// List the built-in models and test them on this machine
+///
+/// Prints version, licence and checksum, and runs each model on embedded audio to see that this machine reproduces
+/// its reference. Exit code 1 if one does not.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// Print one JSON object per model and line

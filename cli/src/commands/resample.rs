@@ -13,10 +13,12 @@ use crate::audio::write::WavOut;
 use crate::audio::{Block, Buffer, RawLayout, Source, to_i16};
 use crate::failure::Failure;
 
-/// Converts a recording to another sample rate. All channels are kept.
+/// Convert a recording to another sample rate
 ///
-/// 16-bit recordings give 16-bit WAV (rounded, limited at full scale), all others 32-bit float WAV. With `-` as IN or OUT,
-/// raw little-endian 32-bit floats are read from standard input (one channel unless --channels says otherwise) or written to standard output.
+/// All channels are kept. 16-bit recordings give 16-bit WAV (rounded, limited at full scale), all others 32-bit float WAV.
+/// With `-` as IN or OUT, raw little-endian 32-bit floats are read from standard input or written to standard output.
+///
+/// Example: listenkit resample call.wav call-16k.wav --rate 16000
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// Recording, or `-` for raw floats on standard input

@@ -18,10 +18,13 @@ use crate::listen::{Listener, Pace, listen};
 /// The list of segments in the output folder.
 const LIST: &str = "segments.jsonl";
 
-/// Writes each speech segment, with the padding around it, as a WAV file at the recording's own rate and channels,
-/// and segments.jsonl with where each one lies.
+/// Cut the speech out: one WAV per segment
 ///
-/// Speech longer than max_segment_duration is split at a pause; `continues` is then true for all parts but the last.
+/// Each speech segment, with the padding around it, becomes a WAV file at the recording's own rate and channels;
+/// segments.jsonl says where each one lies. Speech longer than max_segment_duration is split at a pause: `continues`
+/// is then true for all parts but the last.
+///
+/// Example: listenkit segment call.wav --out segments --set tail_padding_duration=100ms
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// Recording, or `-` for raw PCM on standard input

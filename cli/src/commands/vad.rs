@@ -13,9 +13,12 @@ use crate::audio::Source;
 use crate::failure::Failure;
 use crate::listen::{Listener, Pace, listen};
 
-/// Prints one row per window of 32 ms: its first input sample, that in seconds, and the speech probability.
+/// Print the speech probability of every 32 ms window
 ///
+/// One row per window: its first sample at the input's rate, that in seconds, and the probability.
 /// The last window is filled up with zeros if the recording ends inside it.
+///
+/// Example: ffmpeg -i in.webm -f s16le -ar 16000 -ac 1 - | listenkit vad - --rate 16000
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// Recording, or `-` for raw PCM on standard input

@@ -129,6 +129,10 @@ const PROBABILITY_TOP: f32 = 370.0;
 const PROBABILITY_BOTTOM: f32 = 494.0;
 const TICK_TEXT: f32 = 13.0;
 const LABEL_TEXT: f32 = 13.0;
+/// With less room than this for each end of turn, its label is the number alone.
+const ROOMY: f32 = 110.0;
+/// With less than this, ends of turns are ticks without labels.
+const CROWDED: f32 = 24.0;
 
 // A restrained palette: grey for what is not speech, one blue for speech, one orange for decisions.
 const PAPER: Color = Color::rgb(0x00ff_ffff);
@@ -314,7 +318,8 @@ impl Figure {
                 GAP.with_alpha(0.25),
             );
         }
-        for turn in &self.turns {
+        let crowded = self.turn_spacing() < CROWDED;
+        for turn in self.turns.iter().filter(|_| !crowded) {
             let (from, to) = (self.x(turn.last_voiced), self.x(turn.decided_at));
             let width = (to - from).max(1.0);
             scene.rect(
@@ -466,7 +471,7 @@ impl Figure {
         }
     }
 
-    /// One point per window; where windows are narrower than a pixel, the smallest and largest of each column.
+    /// One point per window; where several windows share a pixel, their mean.
     fn probability_points(&self, y: impl Fn(f32) -> f32) -> Vec<(f32, f32)> {
         let columns = (RIGHT - LEFT) as usize;
         let middle = |w: &Window| self.x(f64::midpoint(w.start, w.end));
@@ -477,21 +482,34 @@ impl Figure {
                 .map(|w| (middle(w), y(w.probability)))
                 .collect();
         }
-        let mut points = Vec::with_capacity(columns * 2);
-        for group in self
-            .windows
+        self.windows
             .chunk_by(|a, b| middle(a) as u32 == middle(b) as u32)
-        {
-            let x = middle(&group[0]);
-            let low = group.iter().map(|w| w.probability).fold(1.0, f32::min);
-            let high = group.iter().map(|w| w.probability).fold(0.0, f32::max);
-            points.push((x, y(low)));
-            points.push((x, y(high)));
-        }
-        points
+            .map(|group| {
+                let sum: f32 = group.iter().map(|w| w.probability).sum();
+                (middle(&group[0]), y(sum / group.len() as f32))
+            })
+            .collect()
+    }
+
+    /// Pixels from one end of turn to the next, on average.
+    fn turn_spacing(&self) -> f32 {
+        (RIGHT - LEFT) / self.turns.len().max(1) as f32
     }
 
     fn turn_ends(&self, scene: &mut Scene) {
+        if self.turn_spacing() < CROWDED {
+            // Ticks on the edge: full lines would hide everything else.
+            for turn in &self.turns {
+                let x = self.x(turn.decided_at);
+                scene.line(
+                    (x, WAVE_TOP - 10.0),
+                    (x, WAVE_TOP - 2.0),
+                    TURN.with_alpha(0.7),
+                    1.0,
+                );
+            }
+            return;
+        }
         // Where each row of labels is taken up to. A label that fits nowhere is left out; its line stays.
         let mut taken = [LEFT; 2];
         for turn in &self.turns {
@@ -499,8 +517,14 @@ impl Figure {
             scene.line((x, WAVE_TOP - 4.0), (x, PROBABILITY_BOTTOM), TURN, 1.8);
             marker(scene, x, WAVE_TOP - 4.0);
             let delay = (turn.decided_at - turn.last_voiced) * 1000.0;
-            let bold = format!("turn {}", turn.number + 1);
-            let rest = format!("  +{delay:.0} ms · {}", turn.why);
+            let (bold, rest) = if self.turn_spacing() < ROOMY {
+                (format!("{}", turn.number + 1), String::new())
+            } else {
+                (
+                    format!("turn {}", turn.number + 1),
+                    format!("  +{delay:.0} ms · {}", turn.why),
+                )
+            };
             let bold_width = text_width(&bold, LABEL_TEXT, Weight::Bold);
             let width = bold_width + text_width(&rest, LABEL_TEXT, Weight::Regular);
             let left = (x - width / 2.0).clamp(LEFT, (RIGHT - width).max(LEFT));
@@ -526,14 +550,10 @@ impl Figure {
                 TURN,
                 bold,
             );
-            scene.text(
-                (left + bold_width, y),
-                Anchor::Start,
-                LABEL_TEXT,
-                Weight::Regular,
-                TURN,
-                rest,
-            );
+            if !rest.is_empty() {
+                let at = (left + bold_width, y);
+                scene.text(at, Anchor::Start, LABEL_TEXT, Weight::Regular, TURN, rest);
+            }
         }
     }
 }

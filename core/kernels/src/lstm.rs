@@ -296,16 +296,15 @@ unsafe fn lstm_finish_body<V: F32x16>(
 ) {
     let mut inputs = Nonzero::new();
     inputs.extend::<V>(x, 0);
-    for (gates, state) in gates.iter().zip(states) {
-        // SAFETY: eight panels.
-        unsafe {
-            if V::UNITS == 2 {
-                for panel in (0..HIDDEN / 16).step_by(2) {
-                    finish_panels::<V, 2>(w, &inputs, gates, state, panel);
-                }
-            } else {
-                for panel in 0..HIDDEN / 16 {
-                    finish_panels::<V, 1>(w, &inputs, gates, state, panel);
+    // States innermost: what the first reads of a panel, the others find in the first-level cache.
+    let panels = if V::UNITS == 2 { 2 } else { 1 };
+    for panel in (0..HIDDEN / 16).step_by(panels) {
+        for (gates, state) in gates.iter().zip(&mut *states) {
+            // SAFETY: there are eight panels, taken two by two or one by one.
+            unsafe {
+                match panels {
+                    2 => finish_panels::<V, 2>(w, &inputs, gates, state, panel),
+                    _ => finish_panels::<V, 1>(w, &inputs, gates, state, panel),
                 }
             }
         }

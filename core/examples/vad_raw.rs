@@ -1,22 +1,23 @@
 //! Raw audio on stdin, one f32le probability per window on stdout: the model alone, for the parity and speed scripts.
 //!
-//! `vad_raw [--rate 8000|16000] [--level portable|avx2|avx512|neon] [--f32] [--batch N] [--list FILE]`
+//! `vad_raw [--rate 8000|16000] [--level portable|avx2|avx512|neon] [--f32] [--batch N] [--guard on|off] [--list FILE]`
 //!
 //! The input is i16le, or f32le with `--f32`. `--batch N` runs N copies of the stream through `VadBatch` and prints the last.
+//! The state guard is off unless asked for.
 //! With `--list`, stdin is not read: each line of FILE names an input and an output file.
 
-use listenkit::vad::{KernelLevel, SileroVad, VadBatch, VadRate, VadState};
+use listenkit::vad::{KernelLevel, SileroVad, StateGuard, VadBatch, VadRate, VadState};
 use std::error::Error;
 use std::io::{Read, Write};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let (mut rate, mut level, mut float, mut batch, mut list) =
-        (VadRate::Hz16000, None, false, 0, None);
+    let (mut rate, mut level, mut float, mut batch, mut guard, mut list) =
+        (VadRate::Hz16000, None, false, 0, false, None);
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--f32" => float = true,
-            "--rate" | "--level" | "--batch" | "--list" => {
+            "--rate" | "--level" | "--batch" | "--guard" | "--list" => {
                 let value = args.next().ok_or(format!("{arg} needs a value"))?;
                 match arg.as_str() {
                     "--rate" if value == "8000" => rate = VadRate::Hz8000,
@@ -24,6 +25,9 @@ fn main() -> Result<(), Box<dyn Error>> {
                     "--level" => {
                         level = Some(KernelLevel::from_name(&value).ok_or("no such level")?)
                     }
+                    "--guard" if value == "on" => guard = true,
+                    "--guard" if value == "off" => guard = false,
+                    "--guard" => return Err("the guard is on or off".into()),
                     "--batch" => batch = value.parse()?,
                     "--list" => list = Some(value),
                     _ => return Err("the rate is 8000 or 16000".into()),
@@ -39,9 +43,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let run = |bytes: &[u8]| {
         let samples = samples(bytes, float);
         let probabilities = if batch == 0 {
-            single(&vad, &samples)
+            single(&vad, &samples, guard)
         } else {
-            batched(&vad, &samples, batch)
+            batched(&vad, &samples, batch, guard)
         };
         probabilities
             .iter()
@@ -79,21 +83,31 @@ fn samples(bytes: &[u8], float: bool) -> Vec<f32> {
     }
 }
 
-fn single(vad: &SileroVad, samples: &[f32]) -> Vec<f32> {
-    let mut state = VadState::new();
+fn single(vad: &SileroVad, samples: &[f32], guarded: bool) -> Vec<f32> {
+    let (mut state, mut guard) = (VadState::new(), StateGuard::new());
     let windows = samples.chunks(vad.rate().window_len());
     windows
-        .map(|window| vad.probability(&mut state, window))
+        .map(|window| {
+            let probability = vad.probability(&mut state, window);
+            if guarded {
+                guard.observe(probability, &mut state);
+            }
+            probability
+        })
         .collect()
 }
 
-fn batched(vad: &SileroVad, samples: &[f32], streams: usize) -> Vec<f32> {
+fn batched(vad: &SileroVad, samples: &[f32], streams: usize, guarded: bool) -> Vec<f32> {
     let mut batch = VadBatch::new(vad.clone(), streams.min(32));
     let (mut states, mut out) = (vec![VadState::new(); streams], vec![0.0; streams]);
+    let mut guards = vec![StateGuard::new(); if guarded { streams } else { 0 }];
     let windows = samples.chunks(vad.rate().window_len());
     windows
         .map(|window| {
             batch.probabilities(&mut states, &vec![window; streams], &mut out);
+            for ((guard, state), probability) in guards.iter_mut().zip(&mut states).zip(&out) {
+                guard.observe(*probability, state);
+            }
             out[streams - 1]
         })
         .collect()

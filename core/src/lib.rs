@@ -67,4 +67,4 @@ pub use pcm::{Downmix, Format, Frame, SampleFormat, Samples};
 pub use stats::Stats;
 pub use turn::{TurnContext, TurnModel};
 pub use units::{Probability, SampleCount, SamplePos, SampleRate};
-pub use vad::{KernelLevel, SileroVad, VadBatch, VadRate, VadState};
+pub use vad::{KernelLevel, SileroVad, StateGuard, VadBatch, VadRate, VadState};

@@ -18,10 +18,12 @@
 //! ```
 
 mod batch;
+mod guard;
 mod model;
 mod self_test;
 
 pub use batch::VadBatch;
+pub use guard::StateGuard;
 pub use listenkit_kernels::KernelLevel;
 pub use model::{SileroVad, VadRate, VadState};
 #[doc(hidden)]

@@ -236,8 +236,8 @@ impl DetectorConfig {
         self
     }
 
-    /// Whether the model's memory is kept from going deaf in long noise or music. Default on; see
-    /// [`vad`](crate::vad).
+    /// Whether the model's memory is kept from going deaf in long noise or music, by a
+    /// [`StateGuard`](crate::vad::StateGuard). Default on.
     #[must_use]
     pub const fn state_guard(mut self, on: bool) -> Self {
         self.state_guard = on;

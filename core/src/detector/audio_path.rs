@@ -6,7 +6,7 @@ use crate::buf::History;
 use crate::resample::{Resampler, ResamplerDesign};
 use crate::timeline::Epoch;
 use crate::units::{Probability, SamplePos, SampleRate};
-use crate::vad::{SileroVad, VadState};
+use crate::vad::{SileroVad, StateGuard, VadState};
 
 /// Most samples of mono input that are handled at once.
 pub(super) const BLOCK: usize = 512;
@@ -27,6 +27,7 @@ pub(super) struct Scored {
 pub(super) struct AudioPath {
     vad: SileroVad,
     state: VadState,
+    guard: Option<StateGuard>,
     smoothing: Option<f32>,
     smoothed: Option<f32>,
     epoch: Epoch,
@@ -47,6 +48,7 @@ pub(super) struct AudioPath {
 impl AudioPath {
     pub(super) fn new(
         vad: &SileroVad,
+        guard: bool,
         smoothing: Option<f32>,
         input: SampleRate,
         at: SamplePos,
@@ -59,6 +61,7 @@ impl AudioPath {
         let mut path = Self {
             vad: vad.clone(),
             state: VadState::new(),
+            guard: guard.then(StateGuard::new),
             smoothing,
             smoothed: None,
             epoch: Epoch::new(at, input, analysis),
@@ -112,6 +115,7 @@ impl AudioPath {
         );
         self.resampler.reset();
         self.state.reset();
+        self.guard.iter_mut().for_each(StateGuard::reset);
         self.smoothed = None;
         self.filled = 0;
         self.windows = 0;
@@ -166,6 +170,9 @@ impl AudioPath {
         let raw = self
             .vad
             .probability(&mut self.state, &self.buffer[..self.window]);
+        if let Some(guard) = &mut self.guard {
+            guard.observe(raw, &mut self.state);
+        }
         let smoothed = match (self.smoothing, self.smoothed) {
             (Some(weight), Some(before)) => weight * before + (1.0 - weight) * raw,
             _ => raw,

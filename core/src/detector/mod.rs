@@ -206,7 +206,14 @@ impl Detector {
         config.check()?;
         let parsed = config.parse(format.rate);
         let at = config.start_at;
-        let path = AudioPath::new(vad, config.smoothing, format.rate, at, parsed.turn_audio);
+        let path = AudioPath::new(
+            vad,
+            config.state_guard,
+            config.smoothing,
+            format.rate,
+            at,
+            parsed.turn_audio,
+        );
         let retained = Retained::new(format, retained_samples(&config, &parsed, format));
         Ok(Self {
             config,

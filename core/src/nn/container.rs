@@ -192,24 +192,24 @@ fn slice(bytes: &[u8], at: usize, len: usize) -> Result<&[u8], ModelError> {
     })
 }
 
-/// CRC-32 of zlib (IEEE 802.3, reflected), eight bytes per step: the file is checked at each load, and a byte per
-/// step would take longer than packing the weights.
+/// Bytes that the checksum takes at a step: the more, the less each waits for the one before.
+const STEP: usize = 16;
+
+/// CRC-32 of zlib (IEEE 802.3, reflected), sixteen bytes per step: the file is checked at each load, and a byte per
+/// step would take longer than all the rest of it.
 fn crc32(bytes: &[u8]) -> u32 {
-    static TABLES: [[u32; 256]; 8] = tables();
-    let (words, rest) = bytes.as_chunks::<8>();
+    static TABLES: [[u32; 256]; STEP] = tables();
+    let (steps, rest) = bytes.as_chunks::<STEP>();
     let mut crc = !0u32;
-    for word in words {
-        let low = crc ^ u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
-        let [a, b, c, d] = low.to_le_bytes().map(usize::from);
-        let [e, f, g, h] = [word[4], word[5], word[6], word[7]].map(usize::from);
-        crc = TABLES[7][a]
-            ^ TABLES[6][b]
-            ^ TABLES[5][c]
-            ^ TABLES[4][d]
-            ^ TABLES[3][e]
-            ^ TABLES[2][f]
-            ^ TABLES[1][g]
-            ^ TABLES[0][h];
+    for step in steps {
+        let mut step = *step;
+        for (byte, carried) in step.iter_mut().zip(crc.to_le_bytes()) {
+            *byte ^= carried;
+        }
+        crc = 0;
+        for (i, byte) in step.into_iter().enumerate() {
+            crc ^= TABLES[STEP - 1 - i][usize::from(byte)];
+        }
     }
     for byte in rest {
         crc = (crc >> 8) ^ TABLES[0][usize::from(crc.to_le_bytes()[0] ^ byte)];
@@ -218,8 +218,8 @@ fn crc32(bytes: &[u8]) -> u32 {
 }
 
 /// `TABLES[n][b]`: the CRC of byte `b` followed by `n` zero bytes.
-const fn tables() -> [[u32; 256]; 8] {
-    let mut tables = [[0u32; 256]; 8];
+const fn tables() -> [[u32; 256]; STEP] {
+    let mut tables = [[0u32; 256]; STEP];
     let mut byte = 0;
     while byte < 256 {
         let mut crc = byte as u32;
@@ -236,7 +236,7 @@ const fn tables() -> [[u32; 256]; 8] {
         byte += 1;
     }
     let mut n = 1;
-    while n < 8 {
+    while n < STEP {
         let mut byte = 0;
         while byte < 256 {
             let crc = tables[n - 1][byte];

@@ -157,7 +157,7 @@ fn speech_is_found_where_the_words_are_and_nowhere_else() {
                 .sum();
             let share = heard / (end - start);
             assert!(
-                share > 0.5,
+                share > 0.7,
                 "{name}: {share:.2} of the words at {start:.3} s are heard"
             );
             checked += 1;

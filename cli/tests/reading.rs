@@ -184,6 +184,17 @@ fn sixteen_bits_stay_sixteen_bits() {
 }
 
 #[test]
+fn streams_chained_in_one_file_are_read_one_after_the_other() {
+    let one = std::fs::read(fixtures().join("formats/vorbis.ogg")).expect("readable");
+    let chained = Path::new(env!("CARGO_TARGET_TMPDIR")).join("chained.ogg");
+    std::fs::write(&chained, [&one[..], &one[..]].concat()).expect("written");
+    let single = read(&fixtures().join("formats/vorbis.ogg")).expect("readable");
+    let double = read(&chained).expect("readable");
+    assert_eq!(double.frames(), 2 * single.frames());
+    assert_eq!(double.mono()[single.frames()..], single.mono()[..]);
+}
+
+#[test]
 fn wav_reading_survives_any_bytes() {
     // Cuts and single-byte damage of a real file: the body of the fuzz target.
     let bytes = std::fs::read(fixtures().join("formats/i24-extensible.wav")).expect("readable");

@@ -267,6 +267,10 @@ impl Listener for Report<'_> {
 #[derive(Default)]
 struct Drawing {
     waveform: Envelope,
+    /// Rate of the waveform: that of the first block.
+    rate: u32,
+    /// Samples owed to the waveform, in units of one second over both rates.
+    owed: u64,
     windows: Vec<Window>,
     speech: Vec<Span>,
     open: Option<f64>,
@@ -276,21 +280,33 @@ struct Drawing {
 
 impl Drawing {
     fn audio(&mut self, block: Block<'_>, width: usize) {
+        let rate = block.format.rate.hz();
+        if self.rate == 0 {
+            self.rate = rate;
+        }
         // The mean of the channels, which is what the detector hears by default.
         match block.samples {
             Samples::I16(values) => {
                 let scale = 1.0 / (32768.0 * width as f32);
                 for sample in values.chunks_exact(width) {
                     let sum: i32 = sample.iter().map(|&v| i32::from(v)).sum();
-                    self.waveform.push(sum as f32 * scale);
+                    self.sample(sum as f32 * scale, rate);
                 }
             }
             Samples::F32(values) => {
                 for sample in values.chunks_exact(width) {
-                    self.waveform
-                        .push(sample.iter().sum::<f32>() / width as f32);
+                    self.sample(sample.iter().sum::<f32>() / width as f32, rate);
                 }
             }
+        }
+    }
+
+    /// Where the recording changes its rate, samples are repeated or left out: it is only a picture.
+    fn sample(&mut self, value: f32, rate: u32) {
+        self.owed += u64::from(self.rate);
+        while self.owed >= u64::from(rate) {
+            self.waveform.push(value);
+            self.owed -= u64::from(rate);
         }
     }
 

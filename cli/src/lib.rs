@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 pub use failure::Failure;
+use listenkit::KernelLevel;
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 all went well, 1 a file could not be read or written, 2 wrong usage or configuration.
@@ -30,6 +31,9 @@ Settings for --config and --set: `listenkit config`.
 #[derive(Parser, Debug)]
 #[command(name = "listenkit", version, after_help = AFTER_HELP, arg_required_else_help = true)]
 struct Cli {
+    /// Force the instruction set (portable, neon, avx2, avx512), to repeat another machine's results
+    #[arg(long, global = true, value_name = "LEVEL", value_parser = commands::kernel_level)]
+    kernel: Option<KernelLevel>,
     #[command(subcommand)]
     command: Command,
 }
@@ -53,12 +57,12 @@ pub fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     let result = match cli.command {
-        Command::Analyze(args) => commands::analyze::run(&args),
-        Command::Vad(args) => commands::vad::run(&args),
-        Command::Segment(args) => commands::segment::run(&args),
+        Command::Analyze(args) => commands::analyze::run(&args, cli.kernel),
+        Command::Vad(args) => commands::vad::run(&args, cli.kernel),
+        Command::Segment(args) => commands::segment::run(&args, cli.kernel),
         Command::Resample(args) => commands::resample::run(&args),
-        Command::Models(args) => commands::models::run(&args),
-        Command::Bench(args) => commands::bench::run(&args),
+        Command::Models(args) => commands::models::run(&args, cli.kernel),
+        Command::Bench(args) => commands::bench::run(&args, cli.kernel),
         Command::Config => commands::print(config::HELP),
     };
     match result {

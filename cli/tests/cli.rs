@@ -303,6 +303,7 @@ fn wrong_usage_is_one_line_and_code_2() {
         (&["analyze", "--set", "min_delay=3", clip], "250ms"),
         (&["analyze", "--set", "min_delay=9s", clip], "max_delay"),
         (&["analyze", "--set", "channel=3", clip], "channel"),
+        (&["analyze", "--kernel", "mmx", clip], "avx2"),
         (&["vad", "--csv", "--f32", clip], "--f32"),
         (&["vad", "-"], "--rate"),
         (&["segment", clip], "--out"),

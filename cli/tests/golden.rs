@@ -60,6 +60,29 @@ fn cases() -> Vec<PathBuf> {
     cases
 }
 
+/// The golden files were written at one kernel level; the others of this machine say the same.
+#[test]
+fn every_kernel_level_gives_the_expected_events() {
+    let case = fixtures().join("conversation-en");
+    let expected = std::fs::read_to_string(case.join("expected.jsonl")).expect("golden");
+    let mut levels = 0;
+    for level in ["portable", "neon", "avx2", "avx512"] {
+        let got = run(&[
+            "analyze",
+            "--json",
+            "--kernel",
+            level,
+            str(&case.join("audio.wav")),
+        ]);
+        if got.code == 2 && got.stderr.contains("not available") {
+            continue;
+        }
+        assert_eq!(compare(level, &expected, got.ok().text()), "");
+        levels += 1;
+    }
+    assert!(levels > 0, "the portable level runs everywhere");
+}
+
 /// What differs, one line each; empty if nothing does.
 fn compare(name: &str, expected: &str, got: &str) -> String {
     let mut out = String::new();

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use listenkit::KernelLevel;
 use listenkit::vad::SileroVad;
 use listenkit::{Audio, Detector, Event, SampleRate, Samples};
 
@@ -51,7 +52,7 @@ fn at_least_one(text: &str) -> Result<NonZeroUsize, String> {
         .map_err(|_| "use a whole number of samples, 1 or more".into())
 }
 
-pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+pub(crate) fn run(args: &Args, kernel: Option<KernelLevel>) -> Result<(), Failure> {
     let config = args.config.read()?;
     let picture = match &args.plot {
         Some(path) if args.files.len() > 1 => {
@@ -73,7 +74,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         }
         None => None,
     };
-    let vad = super::load_vad(config.model_rate)?;
+    let vad = super::load_vad(config.model_rate, kernel)?;
     // One file that cannot be read does not keep the others from being heard.
     let mut failed = None;
     for (index, file) in args.files.iter().enumerate() {

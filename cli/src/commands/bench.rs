@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use listenkit::KernelLevel;
 use listenkit::resample::Resampler;
 use listenkit::vad::{SileroVad, VadBatch, VadRate, VadState, test_signal};
 use listenkit::{Detector, DetectorConfig, Frame, SampleRate, Samples};
@@ -37,10 +38,10 @@ const MAX_SECONDS: usize = 60;
 const PASSES: usize = 7;
 const BATCH: usize = 32;
 
-pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+pub(crate) fn run(args: &Args, kernel: Option<KernelLevel>) -> Result<(), Failure> {
     // First, before anything has warmed up.
     let begun = Instant::now();
-    let vad = super::load_vad(VadRate::Hz16000)?;
+    let vad = super::load_vad(VadRate::Hz16000, kernel)?;
     let window = vad.rate().window_len();
     let mut first = VadState::new();
     std::hint::black_box(vad.probability(&mut first, &vec![0.0; window]));

@@ -13,6 +13,7 @@ use std::io::{self, Write as _};
 use clap::ValueEnum;
 use listenkit::vad::{SileroVad, VadRate};
 use listenkit::{Format, SampleFormat, SampleRate};
+use listenkit::{KernelLevel, ModelError};
 
 use crate::audio::{RawLayout, Source};
 use crate::failure::Failure;
@@ -104,11 +105,26 @@ pub(crate) fn describe(source: &Source) -> String {
     )
 }
 
-/// The embedded model.
-pub(crate) fn load_vad(rate: VadRate) -> Result<SileroVad, Failure> {
-    SileroVad::embedded(rate).map_err(|error| {
-        Failure::input(format!(
+/// A kernel level on the command line.
+pub(crate) fn kernel_level(text: &str) -> Result<KernelLevel, String> {
+    KernelLevel::from_name(text).ok_or_else(|| {
+        let names: Vec<&str> = KernelLevel::ALL.iter().map(|level| level.name()).collect();
+        format!("use one of {}", names.join(", "))
+    })
+}
+
+/// The embedded model, at the fastest level of this machine or the one asked for.
+pub(crate) fn load_vad(rate: VadRate, kernel: Option<KernelLevel>) -> Result<SileroVad, Failure> {
+    let result = match kernel {
+        Some(level) => SileroVad::embedded_at(rate, level),
+        None => SileroVad::embedded(rate),
+    };
+    result.map_err(|error| match error {
+        ModelError::KernelLevel { .. } => {
+            Failure::usage(format!("--kernel: {error}; leave it out"))
+        }
+        _ => Failure::input(format!(
             "the built-in model cannot be used: {error}; build listenkit again"
-        ))
+        )),
     })
 }

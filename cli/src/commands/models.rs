@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use listenkit::vad::{SileroVad, VadRate};
+use listenkit::KernelLevel;
+use listenkit::vad::VadRate;
 
 use crate::failure::Failure;
 use crate::json::Line;
@@ -18,13 +19,13 @@ pub(crate) struct Args {
     json: bool,
 }
 
-pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+pub(crate) fn run(args: &Args, kernel: Option<KernelLevel>) -> Result<(), Failure> {
     let mut out = String::new();
     let mut broken = Vec::new();
     for model in listenkit_models::MODELS {
         let mut lines = Vec::new();
         for rate in [VadRate::Hz16000, VadRate::Hz8000] {
-            let (level, verdict) = match SileroVad::embedded(rate) {
+            let (level, verdict) = match super::load_vad(rate, kernel) {
                 Ok(vad) => (
                     vad.kernel_level().to_string(),
                     vad.self_test().map_err(|e| e.to_string()),

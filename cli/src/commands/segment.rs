@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use listenkit::KernelLevel;
 use listenkit::{Audio, Detector, Event, SampleRate, Segment};
 
 use super::timeline::counted;
@@ -42,12 +43,12 @@ pub(crate) struct Args {
     raw: RawArgs,
 }
 
-pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+pub(crate) fn run(args: &Args, kernel: Option<KernelLevel>) -> Result<(), Failure> {
     let config = args.config.read()?;
     let mut source = Source::open(&args.file, args.raw.layout())?;
     warn(&mut source);
     let format = source.format();
-    let vad = load_vad(config.model_rate)?;
+    let vad = load_vad(config.model_rate, kernel)?;
     let settings = config.detector(format).segment_audio(true);
     let mut detector = Detector::new(settings, &vad).map_err(|error| config.failure(&error))?;
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use listenkit::{Audio, Detector, DetectorConfig, Event, SampleRate};
 
+use listenkit::KernelLevel;
 use listenkit::vad::VadRate;
 
 use super::{RawArgs, load_vad, warn};
@@ -54,13 +55,14 @@ enum Branch {
     Hz8000,
 }
 
-pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+pub(crate) fn run(args: &Args, kernel: Option<KernelLevel>) -> Result<(), Failure> {
     let mut source = Source::open(&args.file, args.raw.layout())?;
     warn(&mut source);
-    let vad = load_vad(match args.model_rate {
+    let branch = match args.model_rate {
         Branch::Hz16000 => VadRate::Hz16000,
         Branch::Hz8000 => VadRate::Hz8000,
-    })?;
+    };
+    let vad = load_vad(branch, kernel)?;
     let format = source.format();
     let config = DetectorConfig::new(format.rate)
         .channels(usize::from(format.channels))

@@ -199,3 +199,11 @@ fn self_test_passes_at_every_level() {
         }
     }
 }
+
+/// docs/decisions/0005-telephone-audio.md
+#[test]
+fn telephone_rates_get_the_branch_that_needs_no_upsampling() {
+    let of = |hz| VadRate::for_input(listenkit::SampleRate::new(hz).expect("in range"));
+    assert_eq!([of(4_000), of(8_000)], [VadRate::Hz8000; 2]);
+    assert_eq!([of(8_001), of(16_000), of(48_000)], [VadRate::Hz16000; 3]);
+}

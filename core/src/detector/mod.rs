@@ -152,7 +152,7 @@ impl Retained {
 /// ```
 /// use listenkit::{Detector, DetectorConfig, Event, Frame, Output, SampleRate, SileroVad, VadRate};
 ///
-/// let vad = SileroVad::embedded(VadRate::Hz16000)?;
+/// let vad = SileroVad::embedded(VadRate::for_input(SampleRate::HZ_48000))?;
 /// let mut detector = Detector::new(DetectorConfig::new(SampleRate::HZ_48000), &vad)?;
 /// let microphone = vec![0_i16; 48_000];
 /// for block in microphone.chunks(480) {

@@ -38,6 +38,17 @@ pub enum VadRate {
 }
 
 impl VadRate {
+    /// The branch to listen with to a stream at `input`: the 8 kHz one up to 8 kHz, the 16 kHz one above.
+    ///
+    /// On telephone audio the two are equally good, and the native one needs no resampler: `docs/decisions/0005-telephone-audio.md`.
+    pub const fn for_input(input: SampleRate) -> Self {
+        if input.hz() <= 8_000 {
+            Self::Hz8000
+        } else {
+            Self::Hz16000
+        }
+    }
+
     /// The rate in Hz.
     pub fn hz(self) -> u32 {
         match self {

@@ -531,6 +531,38 @@ mod tests {
     }
 
     #[test]
+    fn saturated_gates_keep_or_replace_the_cell() {
+        for level in Level::available() {
+            for big in [30.0, 1e3, 1e30, f32::MAX] {
+                let of = |values: [f32; GATES]| core::array::from_fn(|i| values[i % PANEL / 16]);
+                let start = LstmState {
+                    h: [0.0; HIDDEN],
+                    c: [0.5; HIDDEN],
+                };
+                // Input gate closed, forget gate open: the cell stays. And the other way round: it becomes tanh(g).
+                for (gates, expected) in
+                    [([-big, big, big, big], 0.5), ([big, -big, -big, big], -1.0)]
+                {
+                    let mut state = start.clone();
+                    lstm_cells(level, &of(gates), &mut state);
+                    assert!(
+                        state.c.iter().all(|c| (c - expected).abs() < 1e-6),
+                        "{level:?} {big} {}",
+                        state.c[0]
+                    );
+                    assert!(
+                        state.h.iter().all(|h| (h - expected.tanh()).abs() < 1e-6),
+                        "{level:?} {big}"
+                    );
+                }
+                let mut closed = start;
+                lstm_cells(level, &of([0.0, 0.0, 0.0, -big]), &mut closed);
+                assert!(closed.h.iter().all(|h| h.abs() < 1e-11));
+            }
+        }
+    }
+
+    #[test]
     fn output_layer_ignores_negative_units() {
         let w: [f32; HIDDEN] = core::array::from_fn(|i| i as f32);
         let h: [f32; HIDDEN] = core::array::from_fn(|i| if i % 2 == 0 { 1.0 } else { -1.0 });

@@ -37,7 +37,7 @@ pub(crate) const HELP: &str = r#"Settings of `--config FILE.toml` and `--set KEY
   max_turn_duration        = "60s"     ends any turn after this long (default: never)
   smoothing                = 0.35      weight of the probability before (default: none)
   state_guard              = true      keep the model from going deaf in long noise or music
-  model_rate               = 16000     or 8000: which branch of the VAD model
+  model_rate               = 16000     or 8000: which branch of the VAD model (default: 8000 for 8 kHz audio and below)
   channel                  = 0         listen to one channel, from 0 (default: the mean of all)
   preset                   = "default" or "livekit-core", "livekit-plugin": what those detectors do, for comparing
 "#;
@@ -138,8 +138,7 @@ pub(crate) struct Config {
     settings: Settings,
     /// What the settings were read from, for errors.
     from: String,
-    /// Which branch of the model.
-    pub(crate) model_rate: VadRate,
+    model_rate: Option<VadRate>,
 }
 
 impl ConfigArgs {
@@ -180,8 +179,9 @@ impl ConfigArgs {
         let settings = Settings::deserialize(table)
             .map_err(|error| Failure::usage(format!("{from}: {}", one_line(error.message()))))?;
         let model_rate = match settings.model_rate {
-            None | Some(16_000) => VadRate::Hz16000,
-            Some(8_000) => VadRate::Hz8000,
+            None => None,
+            Some(16_000) => Some(VadRate::Hz16000),
+            Some(8_000) => Some(VadRate::Hz8000),
             Some(other) => {
                 return Err(Failure::usage(format!(
                     "{from}: model_rate is {other}; use 16000 or 8000"
@@ -292,6 +292,11 @@ impl Config {
             }
             _ => Endpointing::fixed(min, max),
         }
+    }
+
+    /// Which branch of the model hears a stream of this format.
+    pub(crate) fn model_rate(&self, format: Format) -> VadRate {
+        self.model_rate.unwrap_or(VadRate::for_input(format.rate))
     }
 
     /// The thresholds in force: activation, deactivation.

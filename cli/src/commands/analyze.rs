@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use listenkit::KernelLevel;
-use listenkit::vad::SileroVad;
 use listenkit::{Audio, Detector, Event, SampleRate, Samples};
 
 use super::timeline::{HEADER, Timeline, counted};
@@ -74,14 +73,13 @@ pub(crate) fn run(args: &Args, kernel: Option<KernelLevel>) -> Result<(), Failur
         }
         None => None,
     };
-    let vad = super::load_vad(config.model_rate, kernel)?;
     // One file that cannot be read does not keep the others from being heard.
     let mut failed = None;
     for (index, file) in args.files.iter().enumerate() {
         if index > 0 && !args.json {
             super::print("\n")?;
         }
-        match analyze(args, &config, &vad, file, picture) {
+        match analyze(args, &config, kernel, file, picture) {
             Ok(()) => {}
             Err(failure @ Failure::Input(_)) if args.files.len() > 1 => {
                 eprintln!("error: {failure}");
@@ -103,18 +101,19 @@ pub(crate) fn run(args: &Args, kernel: Option<KernelLevel>) -> Result<(), Failur
 fn analyze(
     args: &Args,
     config: &Config,
-    vad: &SileroVad,
+    kernel: Option<KernelLevel>,
     file: &Path,
     picture: Option<(&Path, Picture)>,
 ) -> Result<(), Failure> {
     let mut source = Source::open(file, args.raw.layout())?;
     warn(&mut source);
     let format = source.format();
+    let vad = super::load_vad(config.model_rate(format), kernel)?;
     let settings = config
         .detector(format)
         .segment_audio(true)
         .report_windows(picture.is_some());
-    let mut detector = Detector::new(settings, vad).map_err(|error| config.failure(&error))?;
+    let mut detector = Detector::new(settings, &vad).map_err(|error| config.failure(&error))?;
     let mut report = Report {
         timeline: Timeline::new(format.rate, args.live),
         rate: format.rate,

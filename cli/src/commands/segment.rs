@@ -48,7 +48,7 @@ pub(crate) fn run(args: &Args, kernel: Option<KernelLevel>) -> Result<(), Failur
     let mut source = Source::open(&args.file, args.raw.layout())?;
     warn(&mut source);
     let format = source.format();
-    let vad = load_vad(config.model_rate, kernel)?;
+    let vad = load_vad(config.model_rate(format), kernel)?;
     let settings = config.detector(format).segment_audio(true);
     let mut detector = Detector::new(settings, &vad).map_err(|error| config.failure(&error))?;
 

@@ -34,9 +34,9 @@ pub(crate) struct Args {
     /// Keep the model from going deaf in long noise or music; off is the raw model
     #[arg(long, value_enum, default_value_t = Switch::Off)]
     guard: Switch,
-    /// Branch of the model, in Hz: audio is converted to this rate
-    #[arg(long, value_enum, default_value_t = Branch::Hz16000)]
-    model_rate: Branch,
+    /// Branch of the model, in Hz: audio is converted to this rate (default: 8000 for 8 kHz audio and below)
+    #[arg(long, value_enum)]
+    model_rate: Option<Branch>,
     #[command(flatten)]
     raw: RawArgs,
 }
@@ -59,8 +59,9 @@ pub(crate) fn run(args: &Args, kernel: Option<KernelLevel>) -> Result<(), Failur
     let mut source = Source::open(&args.file, args.raw.layout())?;
     warn(&mut source);
     let branch = match args.model_rate {
-        Branch::Hz16000 => VadRate::Hz16000,
-        Branch::Hz8000 => VadRate::Hz8000,
+        Some(Branch::Hz16000) => VadRate::Hz16000,
+        Some(Branch::Hz8000) => VadRate::Hz8000,
+        None => VadRate::for_input(source.format().rate),
     };
     let vad = load_vad(branch, kernel)?;
     let format = source.format();

@@ -219,7 +219,7 @@ const SPARSE_LEN: usize = 128;
 /// `y[r] += x[r] W[first..first + len]` for many rows whose inputs are mostly zero.
 ///
 /// Zeros cost nothing. What is left of a row meets its own part of the matrix, so rows share no loads; but they share a
-/// panel in the first-level cache, which feeds the arithmetic as fast as it goes. Sums are in the order of [`affine_rows`].
+/// panel in the first-level cache, which feeds the arithmetic as fast as it goes. Sums are in the order of [`crate::affine_rows`].
 ///
 /// # Panics
 /// When the lengths do not fit the matrix, or a row has more than 128 inputs.

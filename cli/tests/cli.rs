@@ -606,3 +606,36 @@ fn an_unchanged_recording_gives_an_unchanged_fingerprint() {
         print(&fixtures().join("clicks/audio.wav"))
     );
 }
+
+#[test]
+fn bench_gives_every_figure_that_others_read() {
+    let clip = fixtures().join("formats/i16.wav");
+    let ran = run(&["bench", "--json", "--passes", "1", "--audio", str(&clip)]).ok();
+    let [figures] = &ran.json()[..] else {
+        panic!("one object: {}", ran.text())
+    };
+    assert!(figures["kernel"].is_string());
+    let keys = [
+        "vad_single_us",
+        "vad_batch32_us",
+        "detector_48k_cpu_ms_per_audio_s",
+        "resample_48k_16k_cpu_ms_per_audio_s",
+        "state_bytes_per_stream",
+        "load_ms_to_first_probability",
+        "streams_per_core",
+        "thousand_detectors_core_share",
+    ];
+    for key in keys {
+        assert!(
+            figures[key].as_f64().is_some_and(|v| v > 0.0),
+            "{key}: {figures}"
+        );
+    }
+    let frame = |key: &str| {
+        figures["detector_48k_frame_us"][key]
+            .as_f64()
+            .expect("a time")
+    };
+    assert!(frame("p50") <= frame("p999") && frame("p999") <= frame("max"));
+    assert!(frame("mean") <= frame("max"));
+}

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use cpu_time::ProcessTime;
 use listenkit::KernelLevel;
 use listenkit::resample::Resampler;
 use listenkit::vad::{SileroVad, VadBatch, VadRate, VadState, test_signal};
@@ -18,8 +19,8 @@ use crate::json::Line;
 /// In a few seconds: microseconds per VAD window (one stream, and 32 streams at once), per 10 ms frame of the whole
 /// detector at 48 kHz, bytes per stream, streams per core, and the time from nothing to the first probability.
 ///
-/// One thread. The work is done several times over, and every second of it (every frame, where frames are shown) counts
-/// with its shortest time: the work is the same each time, and the rest is other programs.
+/// One thread. The work is done several times over and the pass with the least CPU time counts. Single frames are timed by
+/// the clock, each at its shortest of all passes: the work is the same each time, and the rest is other programs.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// Print one JSON object
@@ -68,6 +69,7 @@ pub(crate) fn run(args: &Args, kernel: Option<KernelLevel>) -> Result<(), Failur
     let resample = resampling(&speech, args.passes);
     let detector = whole_detector(&vad, &speech, args.passes)?;
     let streams = (1000.0 / detector.ms_per_second).floor();
+    let resident = resident_per_stream(&vad, &speech)?;
     let thousand = thousand_detectors(&vad, &speech, args.passes)?;
 
     let us = |d: Duration| round(d.as_secs_f64() * 1e6);
@@ -96,7 +98,8 @@ pub(crate) fn run(args: &Args, kernel: Option<KernelLevel>) -> Result<(), Failur
                 round(load.as_secs_f64() * 1e3),
             )
             .with("streams_per_core", streams)
-            .with("thousand_detectors_core_share", round(thousand));
+            .with("thousand_detectors_core_share", round(thousand))
+            .with("rss_bytes_per_stream", resident);
         return super::print(&format!("{line}\n"));
     }
     let rows = [
@@ -137,6 +140,12 @@ pub(crate) fn run(args: &Args, kernel: Option<KernelLevel>) -> Result<(), Failur
             format!("{} bytes", detector.state_bytes),
         ),
         (
+            "resident memory of one more stream that keeps audio",
+            resident.map_or("not known here".into(), |bytes| {
+                format!("{bytes} bytes after 3 s")
+            }),
+        ),
+        (
             "from nothing to the first probability",
             format!("{:.2} ms", load.as_secs_f64() * 1e3),
         ),
@@ -157,40 +166,23 @@ fn round(value: f64) -> f64 {
     (value * 1e4).round() / 1e4
 }
 
-/// The time of equal passes over pieces of work, each piece at its shortest.
-///
-/// `pass` does the work in order and calls its argument after every piece.
-fn shortest(passes: u32, mut pass: impl FnMut(&mut dyn FnMut())) -> Duration {
-    let mut pieces: Vec<Duration> = Vec::new();
-    for _ in 0..passes {
-        let mut at = 0;
-        let mut begun = Instant::now();
-        pass(&mut || {
-            let took = begun.elapsed();
-            match pieces.get_mut(at) {
-                Some(piece) => *piece = (*piece).min(took),
-                None => pieces.push(took),
-            }
-            at += 1;
-            begun = Instant::now();
-        });
-    }
-    pieces.iter().sum()
+/// CPU time of one pass over the work: the least of several.
+fn least(passes: u32, mut pass: impl FnMut()) -> Duration {
+    let once = |_| {
+        let begun = ProcessTime::now();
+        pass();
+        begun.elapsed()
+    };
+    (0..passes).map(once).min().unwrap_or_default()
 }
-
-/// Windows in about a second of audio.
-const SECOND: usize = 32;
 
 fn vad_single(vad: &SileroVad, audio: &[f32], passes: u32) -> Duration {
     let window = vad.rate().window_len();
     let windows: Vec<&[f32]> = audio.chunks_exact(window).collect();
-    let took = shortest(passes, |done| {
+    let took = least(passes, || {
         let mut state = VadState::new();
-        for second in windows.chunks(SECOND) {
-            for samples in second {
-                std::hint::black_box(vad.probability(&mut state, samples));
-            }
-            done();
+        for samples in &windows {
+            std::hint::black_box(vad.probability(&mut state, samples));
         }
     });
     took / u32::try_from(windows.len()).unwrap_or(1).max(1)
@@ -200,9 +192,9 @@ fn vad_batch(vad: &SileroVad, audio: &[f32], passes: u32) -> Duration {
     let window = vad.rate().window_len();
     let windows: Vec<&[f32]> = audio.chunks_exact(window).collect();
     // As many windows in all as one stream of the whole recording has, several times over.
-    let steps = windows.len().min(10 * SECOND);
+    let steps = windows.len().min(320);
     let mut batch = VadBatch::new(vad.clone(), BATCH);
-    let took = shortest(passes, |done| {
+    let took = least(passes, || {
         let mut states: Vec<VadState> = (0..BATCH).map(|_| VadState::new()).collect();
         let mut out = [0.0; BATCH];
         for at in 0..steps {
@@ -211,7 +203,6 @@ fn vad_batch(vad: &SileroVad, audio: &[f32], passes: u32) -> Duration {
                 std::array::from_fn(|n| windows[(at + n * 7) % windows.len()]);
             batch.probabilities(&mut states, &now, &mut out);
             std::hint::black_box(&out);
-            done();
         }
     });
     took / u32::try_from(steps * BATCH).unwrap_or(1).max(1)
@@ -221,16 +212,22 @@ fn vad_batch(vad: &SileroVad, audio: &[f32], passes: u32) -> Duration {
 fn resampling(audio: &[f32], passes: u32) -> f64 {
     let mut resampler = Resampler::new(RATE_48K, RATE_16K);
     let mut out = vec![0.0; resampler.output_len_max(FRAME)];
-    let took = shortest(passes, |done| {
+    let took = least(passes, || {
         resampler.reset();
-        for second in audio.chunks(100 * FRAME) {
-            for frame in second.chunks(FRAME) {
-                std::hint::black_box(resampler.process(frame, &mut out));
-            }
-            done();
+        for frame in audio.chunks(FRAME) {
+            std::hint::black_box(resampler.process(frame, &mut out));
         }
     });
     took.as_secs_f64() * 1e3 / (audio.len() as f64 / 48_000.0)
+}
+
+/// Hears a frame in the stream's own format, which is never refused.
+fn hear(detector: &mut Detector, frame: &[i16]) {
+    if let Ok(outputs) = detector.process(Frame::i16(frame)) {
+        outputs.for_each(|output| {
+            std::hint::black_box(output);
+        });
+    }
 }
 
 struct DetectorCost {
@@ -249,28 +246,17 @@ fn whole_detector(vad: &SileroVad, audio: &[f32], passes: u32) -> Result<Detecto
     let failed = |error: &dyn std::fmt::Display| Failure::input(format!("the detector: {error}"));
     let build = || Detector::new(config, vad).map_err(|error| failed(&error));
     let state_bytes = build()?.state_bytes();
-    let hear = |detector: &mut Detector, frame: &[i16]| {
-        // A frame in the stream's own format is never refused.
-        if let Ok(outputs) = detector.process(Frame::i16(frame)) {
-            outputs.for_each(|output| {
-                std::hint::black_box(output);
-            });
-        }
-    };
-    let mut detectors = (0..passes)
+    // Built before the clock starts: one for each pass.
+    let mut fresh = (0..passes)
         .map(|_| build())
         .collect::<Result<Vec<_>, _>>()?;
-    let whole = shortest(passes, |done| {
-        let Some(mut detector) = detectors.pop() else {
-            return;
-        };
-        for second in pcm.chunks(100 * FRAME) {
-            second
-                .chunks_exact(FRAME)
+    let whole = least(passes, || {
+        if let Some(mut detector) = fresh.pop() {
+            pcm.chunks_exact(FRAME)
                 .for_each(|frame| hear(&mut detector, frame));
-            done();
         }
     });
+    drop(fresh);
     // Again with a clock around every frame, which costs some time itself.
     let mut frames = vec![Duration::MAX; pcm.chunks_exact(FRAME).len()];
     for _ in 0..passes {
@@ -302,13 +288,6 @@ fn thousand_detectors(vad: &SileroVad, audio: &[f32], passes: u32) -> Result<f64
     let pcm: Vec<i16> = audio.iter().map(|&v| to_i16(v)).collect();
     let frames: Vec<&[i16]> = pcm.chunks_exact(FRAME).collect();
     let config = DetectorConfig::new(RATE_48K);
-    let hear = |detector: &mut Detector, samples: &[i16]| {
-        if let Ok(outputs) = detector.process(Frame::i16(samples)) {
-            outputs.for_each(|output| {
-                std::hint::black_box(output);
-            });
-        }
-    };
     let mut detectors = Vec::with_capacity(COUNT);
     for n in 0..COUNT {
         let mut detector = Detector::new(config, vad)
@@ -317,15 +296,48 @@ fn thousand_detectors(vad: &SileroVad, audio: &[f32], passes: u32) -> Result<f64
         hear(&mut detector, &pcm[..n * 48 % (3 * FRAME)]);
         detectors.push(detector);
     }
-    let took = shortest(passes, |done| {
+    let took = least(passes, || {
         for tick in 0..TICKS {
             for (n, detector) in detectors.iter_mut().enumerate() {
                 hear(detector, frames[(tick + n) % frames.len()]);
             }
-            done();
         }
     });
     Ok(took.as_secs_f64() / (TICKS as f64 * 0.01))
+}
+
+/// Growth of the process's resident memory per stream, for 50 streams that keep the audio of segments and have heard 3 s.
+/// `None` where the system does not tell.
+fn resident_per_stream(vad: &SileroVad, audio: &[f32]) -> Result<Option<u64>, Failure> {
+    const COUNT: u64 = 50;
+    let pcm: Vec<i16> = audio.iter().take(3 * 48_000).map(|&v| to_i16(v)).collect();
+    let config = DetectorConfig::new(RATE_48K).segment_audio(true);
+    let mut detectors = Vec::with_capacity(COUNT as usize + 3);
+    let mut before = None;
+    for n in 0..COUNT + 3 {
+        // What the first few need once and for all is not theirs.
+        if n == 3 {
+            before = resident_bytes();
+        }
+        let mut detector = Detector::new(config, vad)
+            .map_err(|error| Failure::input(format!("the detector: {error}")))?;
+        for frame in pcm.chunks_exact(FRAME) {
+            hear(&mut detector, frame);
+        }
+        detectors.push(detector);
+    }
+    let grown = |before: u64| Some(resident_bytes()?.saturating_sub(before) / COUNT);
+    Ok(before.and_then(grown))
+}
+
+/// Linux only.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
 }
 
 /// The mean of the channels at 48 kHz.

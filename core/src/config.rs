@@ -88,7 +88,8 @@ pub struct TurnModelOptions {
     /// Silence after which the question goes out. Default 96 ms: asking at 64 to 128 ms is as accurate as asking at
     /// 200 ms, and hides the model's time inside `min_delay`.
     pub query_after: Duration,
-    /// Audio kept for the question. Default 8 s, what Smart Turn v3 looks at.
+    /// Audio kept for the question. Default 8 s, what Smart Turn v3 looks at; at the rate of the VAD model in use, which for that one
+    /// has to be the 16 kHz branch.
     pub audio: Duration,
 }
 
@@ -441,8 +442,8 @@ impl DetectorConfig {
 
     fn check_thresholds(&self) -> Result<(), ConfigError> {
         let (activation, deactivation) = (self.activation_threshold, self.deactivation());
-        Probability::new(activation)?;
-        Probability::new(deactivation)?;
+        probability("activation_threshold", activation)?;
+        probability("deactivation_threshold", deactivation)?;
         if deactivation > activation {
             return Err(ConfigError::Thresholds {
                 deactivation,
@@ -465,7 +466,9 @@ impl DetectorConfig {
             endpointer: self.endpointer(rate),
             min_silence: rate.samples(WINDOW_DURATION * windows(self.min_silence_duration)),
             starvation: rate.samples(self.starvation_duration),
-            turn_audio: self.turn_model.map(|options| options.audio),
+            turn_audio: self
+                .turn_model
+                .map_or(SampleCount::ZERO, |model| rate.samples(model.audio)),
         }
     }
 
@@ -544,8 +547,8 @@ pub(crate) struct Parsed {
     /// `min_silence_duration` in whole windows.
     pub(crate) min_silence: SampleCount,
     pub(crate) starvation: SampleCount,
-    /// Audio to keep for turn models.
-    pub(crate) turn_audio: Option<Duration>,
+    /// Audio to keep for turn models; none without one.
+    pub(crate) turn_audio: SampleCount,
 }
 
 /// Whole windows that last at least `duration`, and at least one.
@@ -561,6 +564,13 @@ pub(crate) fn check_downmix(downmix: Downmix, format: Format) -> Result<(), Conf
             channels: format.channels,
         }),
         _ => Ok(()),
+    }
+}
+
+fn probability(name: &'static str, value: f32) -> Result<(), ConfigError> {
+    match Probability::new(value) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(ConfigError::Probability { name, value }),
     }
 }
 
@@ -653,7 +663,14 @@ mod tests {
     fn contradictions_are_refused_with_both_values() {
         let cases = [
             (CONFIG.deactivation_threshold(0.6), "0.6"),
-            (CONFIG.activation_threshold(f32::NAN), "NaN"),
+            (
+                CONFIG.activation_threshold(f32::NAN),
+                "activation_threshold is NaN",
+            ),
+            (
+                CONFIG.deactivation_threshold(-0.1),
+                "deactivation_threshold is -0.1",
+            ),
             (CONFIG.activation_threshold(1.5), "1.5"),
             (CONFIG.min_silence_duration(ms(4000)), "max_delay"),
             (

@@ -30,8 +30,10 @@ pub enum ConfigError {
         channels: u8,
     },
     /// A probability or threshold is not within 0..=1.
-    #[error("{value} is not a probability: use a number from 0 to 1")]
+    #[error("{name} is {value}: use a number from 0 to 1")]
     Probability {
+        /// The setting.
+        name: &'static str,
         /// The value that was given.
         value: f32,
     },
@@ -99,14 +101,6 @@ pub enum InputError {
     OutputsWaiting {
         /// How many.
         waiting: usize,
-    },
-    /// A position lies before one that was already given.
-    #[error("position {given} is before {current}: time only moves forward")]
-    Backwards {
-        /// What was given, in samples.
-        given: u64,
-        /// Where the stream is, in samples.
-        current: u64,
     },
 }
 

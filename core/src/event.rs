@@ -104,23 +104,23 @@ pub struct EndOfSpeech {
     pub reason: EndReason,
 }
 
-/// Why a speech segment ended.
+/// Why a speech segment ended. The numbers are part of the fingerprint and never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EndReason {
     /// Silence lasted `min_silence_duration`.
-    Silence,
+    Silence = 0,
     /// It grew to `max_segment_duration` and was split; speech goes on in the next part.
     /// Only [`Segment`]s end so, never [`EndOfSpeech`].
-    Split,
+    Split = 1,
     /// End of input.
-    Flush,
+    Flush = 2,
     /// Audio was missing, or the user was muted.
-    Gap,
+    Gap = 3,
     /// The stream changed its format.
-    FormatChange,
+    FormatChange = 4,
     /// The detector was reset.
-    Reset,
+    Reset = 5,
 }
 
 impl EndReason {
@@ -228,22 +228,22 @@ impl EndOfTurn {
     }
 }
 
-/// What the end of a turn waited for last.
+/// What the end of a turn waited for last. The numbers are part of the fingerprint and never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Wait {
     /// `min_delay` after the last voiced sample (or the end of the segment, if that came later).
-    Min,
+    Min = 0,
     /// `max_delay` after the last voiced sample.
-    Max,
+    Max = 1,
     /// The turn model: its answer, or the end of the time it is given.
-    Model,
+    Model = 2,
     /// The transcript: its arrival, or the end of `transcript_wait`.
-    Transcript,
+    Transcript = 3,
     /// `max_turn_duration`.
-    Ceiling,
+    Ceiling = 4,
     /// Nothing: the caller ended the turn, or the stream ended.
-    Flush,
+    Flush = 5,
 }
 
 impl Wait {
@@ -260,28 +260,28 @@ impl Wait {
     }
 }
 
-/// Why a turn ended.
+/// Why a turn ended. The numbers are part of the fingerprint and never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TurnEndReason {
     /// Silence alone: no turn model is in use.
-    Silence,
+    Silence = 0,
     /// The model found the turn complete (`probability >= threshold`).
-    Complete,
+    Complete = 1,
     /// The model found it unfinished, and the user did not go on within `max_delay`.
-    Unfinished,
+    Unfinished = 2,
     /// The model did not answer in time, so silence alone decided.
-    NoAnswer,
+    NoAnswer = 3,
     /// The transcript did not come within `transcript_wait`.
-    NoTranscript,
+    NoTranscript = 4,
     /// The turn reached `max_turn_duration`.
-    TooLong,
+    TooLong = 5,
     /// The caller committed the turn.
-    Committed,
+    Committed = 6,
     /// End of input.
-    EndOfInput,
+    EndOfInput = 7,
     /// The detector was reset.
-    Reset,
+    Reset = 8,
 }
 
 impl TurnEndReason {
@@ -317,7 +317,8 @@ pub struct TurnAmended {
 pub struct FormatChanged {
     /// Where it happened, in samples of the old rate.
     pub at: SamplePos,
-    /// The same instant in samples of the new rate; positions go on from here.
+    /// The same instant in samples of the new rate, rounded up; positions go on from here. Each change can so add less than one sample
+    /// to the clock.
     pub resumes_at: SamplePos,
     /// The format so far.
     pub from: Format,

@@ -14,9 +14,9 @@ pub const LIMIT: f32 = 16.0;
 pub enum SampleFormat {
     /// Signed 16-bit integers, full scale 32768.
     #[default]
-    I16,
+    I16 = 0,
     /// 32-bit floats, full scale 1.0.
-    F32,
+    F32 = 1,
 }
 
 /// What a stream of PCM looks like.

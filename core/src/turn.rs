@@ -9,16 +9,41 @@ use crate::error::ModelError;
 use crate::event::TurnQuery;
 use crate::units::{Probability, SampleRate};
 
+/// The turn so far, mono, full scale 1.0: two slices, because the detector's memory is a ring.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TurnAudio<'a> {
+    /// Samples per second: that of the VAD model in use.
+    pub rate: SampleRate,
+    /// The earlier part.
+    pub head: &'a [f32],
+    /// The later part; ends now.
+    pub tail: &'a [f32],
+}
+
+impl TurnAudio<'_> {
+    /// Samples in both.
+    pub const fn len(&self) -> usize {
+        self.head.len() + self.tail.len()
+    }
+
+    /// Whether there is nothing in it: no turn model is configured.
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A copy in one piece.
+    pub fn to_vec(&self) -> Vec<f32> {
+        [self.head, self.tail].concat()
+    }
+}
+
 /// What there is to judge a turn by. Audio, text and timing are each enough for some model.
 #[derive(Clone, Copy, Debug)]
 pub struct TurnContext<'a> {
     /// The question, with the turn's start and its last voiced sample.
     pub query: TurnQuery,
-    /// The turn so far, mono, the latest last; two slices, in order. From
-    /// [`Outputs::turn_audio`](crate::Outputs::turn_audio).
-    pub audio: (&'a [f32], &'a [f32]),
-    /// The rate of `audio`.
-    pub rate: SampleRate,
+    /// The turn so far, from [`Outputs::turn_audio`](crate::Outputs::turn_audio).
+    pub audio: TurnAudio<'a>,
     /// The final transcript of the turn so far, if a recogniser runs beside the detector.
     pub transcript: Option<&'a str>,
     /// The language spoken, as a BCP 47 tag, if it is known.

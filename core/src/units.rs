@@ -150,7 +150,10 @@ impl Probability {
         if (0.0..=1.0).contains(&value) {
             Ok(Self(value))
         } else {
-            Err(ConfigError::Probability { value })
+            Err(ConfigError::Probability {
+                name: "probability",
+                value,
+            })
         }
     }
 

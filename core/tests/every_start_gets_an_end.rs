@@ -3,10 +3,12 @@
 mod common;
 
 use common::{
-    Step, assert_every_start_has_one_end, conversation, events, everything, play, quick, run, turns,
+    Step, assert_every_start_has_one_end, conversation, events, everything, ms, play, quick, run,
+    turns,
 };
 use listenkit::{
-    Detector, EndReason, Event, Frame, Input, Output, SampleCount, SampleRate, TurnEndReason, Wait,
+    Detector, EndReason, Endpointing, Event, Frame, Input, Output, SampleCount, SamplePos,
+    SampleRate, TurnEndReason, Wait,
 };
 use proptest::prelude::*;
 
@@ -105,18 +107,64 @@ fn a_short_gap_is_heard_as_silence_and_interrupts_nothing() {
     assert_eq!(detector.position().0, 96_000 + 2_400);
 }
 
+/// The clock's own zero does not matter: only its progress while no frames come.
 #[test]
 fn frames_that_are_late_by_the_callers_clock_are_a_gap() {
     let (mut detector, _) = in_mid_speech();
-    let early = Input::Clock(detector.position() + SampleCount(47_999));
-    assert_eq!(
-        detector.handle(early).expect("outputs are taken").count(),
-        0
-    );
-    let late = Input::Clock(detector.position() + SampleCount(48_000));
-    let outputs: Vec<Output> = detector.handle(late).expect("outputs are taken").collect();
+    let at = |samples: u64| Input::Clock(SamplePos(777_000_000 + samples));
+    for early in [0, 20_000, 47_999] {
+        assert_eq!(detector.handle(at(early)).expect("room").count(), 0);
+    }
+    let outputs: Vec<Output> = detector.handle(at(48_000)).expect("room").collect();
     assert!(matches!(events(&outputs)[0], Event::EndOfSpeech(end) if end.reason == EndReason::Gap));
     assert_eq!(detector.position().0, 96_000 + 48_000);
+    // Starved: time follows the clock without another word, and a clock that runs back is nothing.
+    let before = detector.stats().gaps;
+    for (clock, position) in [(50_000, 146_000), (49_000, 146_000), (60_000, 156_000)] {
+        for _ in detector.handle(at(clock)).expect("room") {}
+        assert_eq!(detector.position().0, position);
+    }
+    assert_eq!(detector.stats().gaps, before);
+}
+
+/// A turn whose frames stop ends when its delay is over by the clock, not a second late.
+#[test]
+fn a_starving_turn_ends_by_its_delay() {
+    let case = conversation();
+    let delays = Endpointing::fixed(ms(1200), ms(3000));
+    let mut detector =
+        Detector::new(quick(case.rate).endpointing(delays), common::vad()).expect("valid");
+    for _ in detector
+        .process(Frame::i16(&case.pcm[..96_000]))
+        .expect("good frames")
+    {}
+    let mut ends = Vec::new();
+    for tick in 0..300 {
+        let clock = Input::Clock(SamplePos(96_000 + tick * 480));
+        ends.extend(turns(
+            &detector.handle(clock).expect("room").collect::<Vec<_>>(),
+        ));
+    }
+    assert_eq!(ends.len(), 1);
+    assert_eq!(ends[0].delay(), SampleCount(1200 * 48));
+}
+
+/// A sound card whose second is 0.2 % longer than the host's never starves.
+#[test]
+fn a_clock_that_drifts_against_the_frames_is_no_gap() {
+    let case = conversation();
+    let mut detector = Detector::new(quick(case.rate), common::vad()).expect("valid");
+    let silence = [0_i16; 479];
+    for tick in 0..60_000_u64 {
+        for _ in detector.process(Frame::i16(&silence)).expect("good frames") {}
+        let clock = Input::Clock(SamplePos(tick * 480));
+        assert_eq!(
+            detector.handle(clock).expect("room").count(),
+            0,
+            "tick {tick}"
+        );
+    }
+    assert_eq!(detector.stats().gaps, 0);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Step, clip, conversation, everything, play, run};
-use listenkit::{Detector, Frame, Output};
+use listenkit::{Detector, Event, Frame, Input, Output, SampleCount};
 
 fn detector() -> Detector {
     Detector::new(everything(conversation().rate), common::vad()).expect("valid")
@@ -81,4 +81,71 @@ fn two_streams_interleaved_equal_two_streams_alone() {
     said_first.extend(first.flush());
     said_second.extend(second.flush());
     assert_eq!((said_first, said_second), expected);
+}
+
+/// Whoever takes outputs late gets them all the same, through a gap, a flush and a reset.
+#[test]
+fn outputs_wait_through_flush_and_reset() {
+    let case = conversation();
+    let mut expected = Vec::new();
+    let mut prompt = detector();
+    expected.extend(
+        prompt
+            .process(Frame::i16(&case.pcm[..96_000]))
+            .expect("good frames"),
+    );
+    expected.extend(prompt.handle(Input::Gap(SampleCount(2_000))).expect("room"));
+    expected.extend(prompt.flush());
+    let mut late = detector();
+    let mut outputs: Vec<Output> = Vec::new();
+    outputs.extend(
+        late.process(Frame::i16(&case.pcm[..96_000]))
+            .expect("good frames"),
+    );
+    drop(late.handle(Input::Gap(SampleCount(2_000))).expect("room"));
+    drop(late.flush());
+    outputs.extend(std::iter::from_fn(|| late.poll()));
+    assert_eq!(outputs, expected);
+    assert_eq!(late.stats().outputs_dropped, 0);
+}
+
+/// A block that follows a reset is in the first format again, even while outputs wait.
+#[test]
+fn after_a_reset_blocks_are_in_the_first_format() {
+    let mut detector = detector();
+    let stereo = vec![0_i16; 200_000];
+    drop(
+        detector
+            .process(Frame::i16(&stereo).with_channels(2))
+            .expect("good frames"),
+    );
+    drop(detector.reset());
+    assert!(detector.process(Frame::i16(&stereo[..481])).is_ok());
+}
+
+/// A segment of the old format is never read from the new format's memory.
+#[test]
+fn audio_of_an_old_format_is_gone_not_wrong() {
+    let case = conversation();
+    let mut detector = detector();
+    let mut segment = None;
+    for output in detector
+        .process(Frame::i16(&case.pcm[..200_000]))
+        .expect("good frames")
+    {
+        if let Output::Event(Event::SegmentReady(ready)) = output {
+            segment = Some(ready);
+        }
+    }
+    let segment = segment.expect("the first sentence is over");
+    assert_eq!(
+        detector.audio(&segment).expect("still held").len() as u64,
+        segment.len().0
+    );
+    let stereo = vec![1_234_i16; 400_000];
+    for _ in detector
+        .process(Frame::i16(&stereo).with_channels(2))
+        .expect("good frames")
+    {}
+    assert_eq!(detector.audio(&segment), None);
 }

@@ -2,12 +2,12 @@
 
 /// The most recent values of a stream, `width` of them per sample, found again by their position.
 ///
-/// Positions count samples since construction and never start over. The ring overwrites the oldest and never grows.
+/// Positions count samples and never start over. The ring overwrites the oldest and never grows.
 #[derive(Clone, Debug)]
 pub(crate) struct History<T> {
     values: Vec<T>,
     width: usize,
-    /// Samples written since construction.
+    /// Position of the next sample.
     written: u64,
     /// Nothing before this position is given out.
     forgotten: u64,
@@ -16,11 +16,16 @@ pub(crate) struct History<T> {
 impl<T: Copy + Default> History<T> {
     /// Room for `samples` samples of `width` values. Allocates here, and only here.
     pub(crate) fn new(samples: usize, width: usize) -> Self {
+        Self::starting_at(0, samples, width)
+    }
+
+    /// The same, where the first sample gets position `start`.
+    pub(crate) fn starting_at(start: u64, samples: usize, width: usize) -> Self {
         Self {
             values: vec![T::default(); samples * width],
             width,
-            written: 0,
-            forgotten: 0,
+            written: start,
+            forgotten: start,
         }
     }
 
@@ -41,7 +46,22 @@ impl<T: Copy + Default> History<T> {
         self.values[..values.len() - head].copy_from_slice(&values[head..]);
     }
 
-    /// Samples written since construction: the position of the next one.
+    /// Appends `samples` samples of default values. The work is bounded by the size of the ring.
+    pub(crate) fn push_default(&mut self, samples: u64) {
+        let capacity = (self.values.len() / self.width.max(1)) as u64;
+        let seen = samples.min(capacity);
+        self.written = self.written.saturating_add(samples - seen);
+        let zeros = [T::default(); 64];
+        let chunk = zeros.len() / self.width.max(1);
+        let mut left = usize::try_from(seen).unwrap_or(0);
+        while left > 0 {
+            let take = left.min(chunk);
+            self.push(&zeros[..take * self.width]);
+            left -= take;
+        }
+    }
+
+    /// Position of the next sample.
     pub(crate) const fn end(&self) -> u64 {
         self.written
     }
@@ -117,6 +137,29 @@ mod tests {
                 assert_eq!(read(&history, pushed as u64, pushed as u64 + 1), None);
             }
         }
+    }
+
+    #[test]
+    fn skipped_samples_read_as_silence() {
+        let mut history = History::new(10, 1);
+        history.push(&[1, 2, 3, 4, 5, 6, 7]);
+        history.push_default(2);
+        history.push(&[8]);
+        assert_eq!(read(&history, 4, 10), Some(vec![5, 6, 7, 0, 0, 8]));
+        history.push_default(1_000_000_000_000);
+        history.push(&[9]);
+        let end = history.end();
+        assert_eq!(end, 1_000_000_000_011);
+        assert_eq!(read(&history, end - 3, end), Some(vec![0, 0, 9]));
+        assert_eq!(read(&history, end - 11, end), None);
+    }
+
+    #[test]
+    fn a_history_can_go_on_from_another() {
+        let mut history = History::starting_at(100, 10, 1);
+        history.push(&[1, 2]);
+        assert_eq!(read(&history, 100, 102), Some(vec![1, 2]));
+        assert_eq!(read(&history, 99, 101), None);
     }
 
     #[test]

@@ -1,11 +1,10 @@
 //! From mono input samples to one probability per window: resampler, window, model.
 
-use std::time::Duration;
-
 use crate::buf::History;
 use crate::resample::{Resampler, ResamplerDesign};
 use crate::timeline::Epoch;
-use crate::units::{Probability, SamplePos, SampleRate};
+use crate::turn::TurnAudio;
+use crate::units::{Probability, SampleCount, SamplePos, SampleRate};
 use crate::vad::{SileroVad, StateGuard, VadState};
 
 /// Most samples of mono input that are handled at once.
@@ -52,19 +51,19 @@ impl AudioPath {
         smoothing: Option<f32>,
         input: SampleRate,
         at: SamplePos,
-        turn_audio: Option<Duration>,
+        turn_audio: SampleCount,
     ) -> Self {
         let analysis = vad.rate().sample_rate();
         let window = vad.rate().window_len();
-        let recent =
-            turn_audio.map_or(0, |duration| analysis.samples(duration).0 as usize + window);
+        let epoch = Epoch::new(at, input, analysis);
+        let recent = epoch.analysis_len(turn_audio) as usize;
         let mut path = Self {
             vad: vad.clone(),
             state: VadState::new(),
             guard: guard.then(StateGuard::new),
             smoothing,
             smoothed: None,
-            epoch: Epoch::new(at, input, analysis),
+            epoch,
             resampler: resampler(vad, input),
             buffer: vec![0.0; window + analysis.hz().div_ceil(input.hz()) as usize],
             filled: 0,
@@ -141,12 +140,24 @@ impl AudioPath {
         self.epoch.start()
     }
 
-    /// The last `since..now` of the stream at the analysis rate, as far as it is kept.
-    pub(super) fn recent(&self, duration: Duration) -> (&[f32], &[f32]) {
-        let wanted = self.vad.rate().sample_rate().samples(duration).0;
+    /// The last samples of the stream: as many as `duration`, in input samples, amounts to, as far as they are kept.
+    pub(super) fn recent(&self, duration: SampleCount) -> TurnAudio<'_> {
         let end = self.recent.end();
-        let start = self.recent.start().max(end.saturating_sub(wanted));
-        self.recent.range(start, end).unwrap_or((&[], &[]))
+        let start = self
+            .recent
+            .start()
+            .max(end.saturating_sub(self.epoch.analysis_len(duration)));
+        let (head, tail) = self.recent.range(start, end).unwrap_or((&[], &[]));
+        TurnAudio {
+            rate: self.vad.rate().sample_rate(),
+            head,
+            tail,
+        }
+    }
+
+    /// Time passes without audio: silence, for a turn model.
+    pub(super) fn skip(&mut self, duration: SampleCount) {
+        self.recent.push_default(self.epoch.analysis_len(duration));
     }
 
     /// Bytes of state that do not depend on how much audio is kept.

@@ -18,6 +18,7 @@ use crate::pcm::{Format, Frame, MonoReader, SampleFormat, Samples};
 use crate::segmenter::{Change, Segmenter, Window};
 use crate::stats::Stats;
 use crate::timeline;
+use crate::turn::TurnAudio;
 use crate::units::{Probability, SampleCount, SamplePos};
 use crate::vad::SileroVad;
 
@@ -71,8 +72,12 @@ pub enum Input {
     /// Shorter than `min_silence_duration`, they are heard as silence. Longer, open speech ends here
     /// and the models start afresh behind them.
     Gap(SampleCount),
-    /// By the caller's clock the stream should have reached this position. Nothing happens until frames are
-    /// `starvation_duration` late; then the missing samples are a gap.
+    /// What the caller's own clock says, in samples of the stream's rate; where it started does not matter. To be sent now and
+    /// then, whether frames come or not.
+    ///
+    /// Only its progress since the last frame counts: when that reaches `starvation_duration` the stream is starved, and the
+    /// missing samples are a gap. From then on time follows every clock, without further events, until frames come again.
+    /// A clock that drifts against the audio does no harm.
     Clock(SamplePos),
 }
 
@@ -88,6 +93,16 @@ enum Pending {
     Restart,
 }
 
+/// What the caller's clock showed.
+#[derive(Clone, Copy, Debug)]
+struct Watch {
+    /// The clock when the last frames came, or, once starved, up to where time has followed it.
+    clock: SamplePos,
+    /// [`Detector::progress`] then.
+    progress: u64,
+    starved: bool,
+}
+
 /// Audio kept for segments, in the input's own format.
 #[derive(Debug)]
 enum Retained {
@@ -96,11 +111,12 @@ enum Retained {
 }
 
 impl Retained {
-    fn new(format: Format, samples: usize) -> Self {
+    /// Room for `samples` samples; the first of them gets position `start`.
+    fn new(format: Format, samples: usize, start: u64) -> Self {
         let width = usize::from(format.channels);
         match format.samples {
-            SampleFormat::I16 => Self::I16(History::new(samples, width)),
-            SampleFormat::F32 => Self::F32(History::new(samples, width)),
+            SampleFormat::I16 => Self::I16(History::starting_at(start, samples, width)),
+            SampleFormat::F32 => Self::F32(History::starting_at(start, samples, width)),
         }
     }
 
@@ -190,6 +206,11 @@ pub struct Detector {
     /// The epoch has been drained and what was open is closed.
     epoch_closed: bool,
     pending: Pending,
+    /// The stream is to be ended once `pending` is done.
+    ending: Option<EndReason>,
+    /// Blocks and gaps so far: changes whenever the caller moves the stream.
+    progress: u64,
+    watch: Option<Watch>,
     queue: VecDeque<Output>,
     mono: Vec<f32>,
     stats: Stats,
@@ -214,7 +235,7 @@ impl Detector {
             at,
             parsed.turn_audio,
         );
-        let retained = Retained::new(format, retained_samples(&config, &parsed, format));
+        let retained = Retained::new(format, retained_samples(&config, &parsed, format), 0);
         Ok(Self {
             config,
             parsed,
@@ -232,6 +253,9 @@ impl Detector {
             speech_turn: 0,
             epoch_closed: false,
             pending: Pending::Nothing,
+            ending: None,
+            progress: 0,
+            watch: None,
             queue: VecDeque::with_capacity(QUEUE),
             mono: vec![0.0; BLOCK],
             stats: Stats::default(),
@@ -252,7 +276,9 @@ impl Detector {
     }
 
     /// The part of [`process`](Self::process) that takes audio, for bindings: consumes samples until there is
-    /// something to say, and gives how many. Take the outputs with [`poll`](Self::poll), then push the rest.
+    /// something to say, and gives how many, counted per channel as all amounts are: the rest of an interleaved block begins
+    /// at value `taken * channels`. Take the outputs with [`poll`](Self::poll), then push the rest. 0 means that outputs must
+    /// be taken first, or that the block was empty.
     ///
     /// # Errors
     /// As [`process`](Self::process).
@@ -294,13 +320,11 @@ impl Detector {
             Input::Interruption(verdict) => self.endpointer.interruption_verdict(verdict),
             Input::CommitTurn => self.endpointer.commit(now),
             Input::ClearTurn => self.endpointer.clear(now),
-            Input::Gap(duration) => self.gap(duration),
-            Input::Clock(at) => {
-                let late = at.since(now);
-                if late >= self.parsed.starvation {
-                    self.gap(late);
-                }
+            Input::Gap(duration) => {
+                self.progress += 1;
+                self.gap(duration, duration < self.parsed.min_silence);
             }
+            Input::Clock(at) => self.clock(at),
         }
         self.endpointer.advance(now);
         self.take_turn_outputs();
@@ -311,22 +335,16 @@ impl Detector {
     ///
     /// The clock goes on: more audio may follow, as a new beginning at the same position.
     pub fn flush(&mut self) -> Outputs<'_, 'static> {
-        self.finish_pending();
-        self.close_epoch(EndReason::Flush);
-        self.endpointer
-            .finish(self.position, TurnEndReason::EndOfInput);
-        self.take_turn_outputs();
+        if self.ending.is_none() {
+            self.ending = Some(EndReason::Flush);
+        }
         Outputs::empty(self)
     }
 
     /// Ends what is open, as [`flush`](Self::flush) does, then forgets everything: when its outputs are taken, the
     /// detector is as new, at its first position.
     pub fn reset(&mut self) -> Outputs<'_, 'static> {
-        self.finish_pending();
-        self.close_epoch(EndReason::Reset);
-        self.endpointer.finish(self.position, TurnEndReason::Reset);
-        self.take_turn_outputs();
-        self.pending = Pending::Restart;
+        self.ending = Some(EndReason::Reset);
         Outputs::empty(self)
     }
 
@@ -344,14 +362,11 @@ impl Detector {
         })
     }
 
-    /// What a turn model should look at for `query`: mono at the model rate of the VAD, from before the turn's start to now,
-    /// no longer than [`TurnModelOptions::audio`](crate::TurnModelOptions). Two slices, in order.
-    pub fn turn_audio(&self, query: &TurnQuery) -> (&[f32], &[f32]) {
+    /// What a turn model should look at for `query`: from before the turn's start to now, no longer than
+    /// [`TurnModelOptions::audio`](crate::TurnModelOptions), gaps as silence. To be read when the query comes out.
+    pub fn turn_audio(&self, query: &TurnQuery) -> TurnAudio<'_> {
         let turn = query.decided_at.since(query.start) + self.parsed.segmenter.prefix_padding;
-        let seconds = self.format.rate.seconds(turn);
-        let kept = self.parsed.turn_audio.unwrap_or_default();
-        self.path
-            .recent(kept.min(std::time::Duration::from_secs_f64(seconds)))
+        self.path.recent(turn.min(self.parsed.turn_audio))
     }
 
     /// Where the stream is: samples so far, gaps included.
@@ -395,7 +410,13 @@ impl Detector {
     }
 
     fn checked_format(&self, frame: Frame<'_>) -> Result<Format, InputError> {
-        let format = frame.format(self.format)?;
+        let restarting = self.pending == Pending::Restart || self.ending == Some(EndReason::Reset);
+        let current = if restarting {
+            self.config.format()?
+        } else {
+            self.format
+        };
+        let format = frame.format(current)?;
         check_downmix(self.config.downmix, format)?;
         Ok(format)
     }
@@ -405,17 +426,18 @@ impl Detector {
     }
 
     /// Consumes samples until there is an output or no room for one. A change of format waits until the
-    /// segments it closed have been read, unless `hurry`.
+    /// audio of what was said before has been read, unless `hurry`.
     fn push_checked(&mut self, samples: Samples<'_>, format: Format, hurry: bool) -> usize {
         while self.has_room() && self.step_pending() {}
-        if !self.has_room() || self.pending != Pending::Nothing || samples.is_empty() {
+        if !self.has_room() || samples.is_empty() {
             return 0;
         }
+        self.progress += 1;
         if format != self.format {
             if !self.epoch_closed {
                 self.close_epoch(EndReason::FormatChange);
             }
-            if !self.queue.is_empty() && self.config.segment_audio && !hurry {
+            if !self.queue.is_empty() && !hurry {
                 return 0;
             }
             self.change_format(format);
@@ -547,7 +569,7 @@ impl Detector {
                 }
                 TurnOutput::Amended(amended) => self.say(Event::TurnAmended(amended)),
                 TurnOutput::Query(query) => {
-                    self.fingerprint.add(query.decided_at.0);
+                    fingerprint::add_query(&mut self.fingerprint, &query);
                     self.queue.push_back(Output::TurnQuery(query));
                 }
             }
@@ -564,12 +586,11 @@ impl Detector {
         self.queue.push_back(Output::Event(event));
     }
 
-    fn gap(&mut self, duration: SampleCount) {
+    fn gap(&mut self, duration: SampleCount, concealed: bool) {
         if duration == SampleCount::ZERO {
             return;
         }
         self.stats.gaps += 1;
-        let concealed = duration < self.parsed.min_silence;
         if concealed {
             self.pending = Pending::Silence(duration.0);
         } else {
@@ -583,10 +604,34 @@ impl Detector {
         }));
     }
 
+    fn clock(&mut self, at: SamplePos) {
+        let (seen, starved) = match self.watch {
+            Some(watch) if watch.progress == self.progress => (watch.clock, watch.starved),
+            // Frames came since the last clock, or there was none.
+            _ => (at, false),
+        };
+        let late = at.since(seen);
+        let starves = !starved && late >= self.parsed.starvation;
+        if starves {
+            self.gap(late, false);
+        } else if starved && late > SampleCount::ZERO {
+            self.pending = Pending::Jump(late.0);
+        }
+        self.watch = Some(Watch {
+            clock: if starves || starved {
+                at.max(seen)
+            } else {
+                seen
+            },
+            progress: self.progress,
+            starved: starved || starves,
+        });
+    }
+
     /// Does one bounded piece of the work that is left over; says whether there was any.
     fn step_pending(&mut self) -> bool {
         match self.pending {
-            Pending::Nothing => false,
+            Pending::Nothing => self.step_ending(),
             Pending::Silence(left) => {
                 let take = (self.room_before_next_stop() as u64).min(left) as usize;
                 self.silence(take);
@@ -608,6 +653,7 @@ impl Detector {
                     0 => Pending::Nothing,
                     left => Pending::Jump(left),
                 };
+                self.path.skip(stop.since(self.position));
                 self.position = stop;
                 self.endpointer.advance(stop);
                 self.take_turn_outputs();
@@ -621,14 +667,22 @@ impl Detector {
         }
     }
 
-    /// Finishes leftover work at once, before the stream is ended. The outputs of a concealed gap and its end together
-    /// fit the queue: such a gap is shorter than `min_silence_duration`.
-    fn finish_pending(&mut self) {
-        while self.pending != Pending::Nothing {
-            self.make_room();
-            self.step_pending();
+    /// Ends the stream if that was asked for.
+    fn step_ending(&mut self) -> bool {
+        let Some(reason) = self.ending.take() else {
+            return false;
+        };
+        self.close_epoch(reason);
+        let turn_reason = match reason {
+            EndReason::Reset => TurnEndReason::Reset,
+            _ => TurnEndReason::EndOfInput,
+        };
+        self.endpointer.finish(self.position, turn_reason);
+        self.take_turn_outputs();
+        if reason == EndReason::Reset {
+            self.pending = Pending::Restart;
         }
-        self.make_room();
+        true
     }
 
     /// Drops the oldest outputs until one more step fits; counted. Only a caller who never takes outputs gets here.
@@ -702,7 +756,9 @@ impl Detector {
         self.path.change_rate(to.rate, self.position);
         let parsed = self.config.parse(to.rate);
         self.parsed = parsed;
-        self.retained = Retained::new(to, retained_samples(&self.config, &parsed, to));
+        // Positions go on, so that a segment of the old format is never read from the new memory.
+        let samples = retained_samples(&self.config, &parsed, to);
+        self.retained = Retained::new(to, samples, self.retained.end());
         self.format = to;
         self.epoch_closed = true;
         parsed.endpointer
@@ -722,6 +778,7 @@ impl Detector {
         self.path.forget();
         self.segmenter = Segmenter::new(self.parsed.segmenter, at);
         self.endpointer = Endpointer::new(self.parsed.endpointer, at);
+        self.watch = None;
         self.stats = Stats::default();
         self.fingerprint = Fingerprint::new();
     }

@@ -3,6 +3,7 @@
 use super::Detector;
 use crate::event::{Output, Segment, TurnQuery};
 use crate::pcm::{Format, Samples};
+use crate::turn::TurnAudio;
 
 /// The outputs of one call, in order of `decided_at`. Take them all.
 ///
@@ -58,7 +59,7 @@ impl<'d, 'f> Outputs<'d, 'f> {
     }
 
     /// The samples a turn model should look at; see [`Detector::turn_audio`].
-    pub fn turn_audio(&self, query: &TurnQuery) -> (&[f32], &[f32]) {
+    pub fn turn_audio(&self, query: &TurnQuery) -> TurnAudio<'_> {
         self.detector.turn_audio(query)
     }
 

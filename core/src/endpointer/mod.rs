@@ -319,7 +319,12 @@ impl Endpointer {
         config: EndpointerConfig,
         map: impl Fn(SamplePos) -> SamplePos,
     ) {
+        let threshold = self.config.model.map(|model| model.threshold);
         self.config = config;
+        // The host's, if it has set one: a change of rate is no reason to forget it.
+        if let (Some(model), Some(threshold)) = (&mut self.config.model, threshold) {
+            model.threshold = threshold;
+        }
         self.delay
             .rebase(config.delays, config.rate, config.agent_speech_grace, &map);
         self.timers.map(&map);

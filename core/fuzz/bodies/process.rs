@@ -1,60 +1,106 @@
-//! Any bytes, read as a script of blocks and inputs: nothing panics, every start gets one end, no
-//! output is lost.
+//! Any bytes, read as a script of blocks and inputs: nothing panics, every start gets one end, a segment's audio is there
+//! when it comes out, no output is lost.
 
 use std::time::Duration;
 
 use listenkit::{
-    Detector, DetectorConfig, Endpointing, Event, Frame, Input, Output, Probability, SampleCount,
-    SampleFormat, SamplePos, SampleRate, SileroVad, TurnModelOptions, VadRate,
+    Detector, DetectorConfig, EndReason, Endpointing, Event, Frame, Input, Output, Outputs,
+    Probability, SampleCount, SampleFormat, SamplePos, SampleRate, SileroVad, TurnModelOptions,
+    VadRate,
 };
 
-pub(crate) fn run(data: &[u8]) {
-    let mut bytes = data.iter().copied();
-    let mut next = move || bytes.next();
-    let Some(mut detector) = detector(&mut next) else {
-        return;
-    };
-    let mut open = None;
-    let mut query = 0;
-    let mut check = |outputs: listenkit::Outputs<'_, '_>| {
-        for output in outputs {
+/// What a script led to, so that a test can tell scripts that do something from scripts that are refused.
+#[derive(Debug, Default)]
+pub(crate) struct Heard {
+    pub(crate) outputs: usize,
+    pub(crate) starts: usize,
+    /// Ends of speech because frames were late by the caller's clock.
+    pub(crate) starved: usize,
+    ended_by_gap: usize,
+    open: Option<u64>,
+    newest_query: u64,
+}
+
+impl Heard {
+    fn take(&mut self, mut outputs: Outputs<'_, '_>) {
+        while let Some(output) = outputs.next() {
+            self.outputs += 1;
             match output {
                 Output::Event(Event::StartOfSpeech(start)) => {
-                    assert_eq!(open.replace(start.segment), None, "a start in open speech");
+                    self.starts += 1;
+                    let open = self.open.replace(start.segment);
+                    assert_eq!(open, None, "a start in open speech");
                 }
                 Output::Event(Event::EndOfSpeech(end)) => {
-                    assert_eq!(open.take(), Some(end.segment), "an end without a start");
+                    self.ended_by_gap += usize::from(end.reason == EndReason::Gap);
+                    let open = self.open.take();
+                    assert_eq!(open, Some(end.segment), "an end without a start");
                 }
-                Output::TurnQuery(asked) => query = asked.id,
+                Output::Event(Event::SegmentReady(segment)) => {
+                    let audio = outputs.audio(&segment).expect("audio until it is read");
+                    let channels = usize::from(audio.format.channels);
+                    assert_eq!(audio.len(), segment.len().0 as usize * channels);
+                }
+                Output::TurnQuery(asked) => self.newest_query = asked.id,
                 _ => {}
             }
         }
-        query
-    };
-    let mut newest = 0;
+    }
+}
+
+/// `None` if there are too few bytes for the settings.
+pub(crate) fn run(data: &[u8]) -> Option<Heard> {
+    let mut bytes = data.iter().copied();
+    let mut next = move || bytes.next();
+    let mut detector = detector(&mut next)?;
+    let mut heard = Heard::default();
     while let Some(op) = next() {
         let a = next().unwrap_or(0);
         let b = next().unwrap_or(0);
-        let input = match op % 12 {
-            0..=4 => {
-                newest = block(&mut detector, a, b, op, &mut check).unwrap_or(newest);
+        let (kind, variant) = (op % 16, op / 16);
+        let odd = a & 1 == 1;
+        let now = detector.position();
+        let input = match kind {
+            0..=6 => {
+                block(&mut detector, variant, a, b, &mut heard);
                 continue;
             }
-            5 => Input::Gap(SampleCount(u64::from(a) * u64::from(b) * u64::from(b))),
-            6 => Input::TurnAnswer {
-                id: newest.wrapping_sub(u64::from(a % 3)),
+            7 => {
+                // Up to 1.4 s at 48 kHz, or up to minutes.
+                let b = u64::from(b);
+                let factor = if variant == 0 { b * b } else { b };
+                Input::Gap(SampleCount(u64::from(a) * factor))
+            }
+            8 => Input::TurnAnswer {
+                id: heard.newest_query.wrapping_sub(u64::from(a % 3)),
                 probability: Probability::clamped(f32::from(b) / 255.0),
             },
-            7 => Input::Transcript {
-                speech_end: (a % 2 == 0).then(|| SamplePos(u64::from(b) * 500)),
-            },
-            8 if a % 2 == 0 => Input::AgentStarted,
-            8 => Input::AgentStopped,
-            9 if a % 2 == 0 => Input::CommitTurn,
-            9 => Input::ClearTurn,
-            10 => Input::Clock(detector.position() + SampleCount(u64::from(a) * 1000)),
+            9 => {
+                let end = now.0.saturating_sub(u64::from(b) * 500);
+                Input::Transcript {
+                    speech_end: odd.then_some(SamplePos(end)),
+                }
+            }
+            10 if odd => Input::AgentStarted,
+            10 => Input::AgentStopped,
+            11 if odd => Input::CommitTurn,
+            11 => Input::ClearTurn,
+            12 => {
+                // The caller's clock, read twice and 0 to 4 s apart; 1 s is starvation.
+                let late = u64::from(detector.format().rate.hz()) * u64::from(a) / 64;
+                let before = heard.ended_by_gap;
+                for clock in [now, now + SampleCount(late)] {
+                    if let Ok(outputs) = detector.handle(Input::Clock(clock)) {
+                        heard.take(outputs);
+                    }
+                }
+                heard.starved += heard.ended_by_gap - before;
+                continue;
+            }
+            13 => Input::TurnThreshold(Probability::clamped(f32::from(b) / 255.0)),
+            14 => Input::Interruption(odd),
             _ => {
-                newest = check(if a % 2 == 0 {
+                heard.take(if odd {
                     detector.flush()
                 } else {
                     detector.reset()
@@ -63,79 +109,79 @@ pub(crate) fn run(data: &[u8]) {
             }
         };
         if let Ok(outputs) = detector.handle(input) {
-            newest = check(outputs);
+            heard.take(outputs);
         }
     }
-    check(detector.flush());
-    assert_eq!(open, None, "a start without an end");
+    heard.take(detector.flush());
+    assert_eq!(heard.open, None, "a start without an end");
     assert_eq!(detector.stats().outputs_dropped, 0);
+    Some(heard)
 }
 
+/// A detector whose settings come from the bytes, each within its bounds.
 fn detector(next: &mut impl FnMut() -> Option<u8>) -> Option<Detector> {
     let (kind, rate) = (next()?, next()?);
     let rate = [8_000, 16_000, 44_100, 48_000, 4_001, 191_999][usize::from(rate) % 6];
-    let delay = |byte: u8| Duration::from_millis(u64::from(byte) * 12);
-    let mut config = DetectorConfig::new(SampleRate::new(rate).ok()?)
+    let mut delay = |most: u64| Some(Duration::from_millis(u64::from(next()?) * most / 255));
+    let mut config = DetectorConfig::new(SampleRate::new(rate).expect("a rate we support"))
         .channels(usize::from(kind % 3) + 1)
         .report_windows(kind & 4 != 0)
         .segment_audio(kind & 8 != 0)
         .state_guard(kind & 16 != 0)
         .max_segment_duration(Duration::from_secs(2))
-        .prefix_padding_duration(delay(next()?))
-        .min_silence_duration(delay(next()?))
-        // Low thresholds make speech out of almost anything.
-        .activation_threshold(f32::from(next()?) / 2550.0)
-        .endpointing(Endpointing::fixed(delay(next()?), Duration::from_secs(3)));
+        .prefix_padding_duration(delay(500)?)
+        .min_silence_duration(delay(1000)?)
+        .endpointing(Endpointing::fixed(delay(2000)?, Duration::from_secs(2)));
+    let wait = delay(3000)?;
     if kind & 32 != 0 {
         config = config.turn_model(Some(TurnModelOptions::new(Probability::clamped(0.5))));
     }
     if kind & 64 != 0 {
-        config = config.transcript_wait(Some(delay(next()?)));
+        config = config.transcript_wait(Some(wait));
     }
     if kind & 128 != 0 {
         config = config
             .sample_format(SampleFormat::F32)
             .max_turn_duration(Some(Duration::from_secs(1)));
     }
+    // Low thresholds make speech out of almost anything.
+    config = config.activation_threshold(f32::from(next()?) / 2550.0);
     let vad = SileroVad::embedded(VadRate::Hz16000).expect("the embedded weights load");
-    Detector::new(config, &vad).ok()
+    Some(Detector::new(config, &vad).expect("every setting is within its bounds"))
 }
 
-/// A block of noise; its length, loudness and format come from the script. `None` if it was refused.
-fn block(
-    detector: &mut Detector,
-    len: u8,
-    loud: u8,
-    op: u8,
-    check: &mut impl FnMut(listenkit::Outputs<'_, '_>) -> u64,
-) -> Option<u64> {
-    let len = usize::from(len) * 23;
+/// A block of noise; its length, loudness and format come from the script. It may be refused.
+fn block(detector: &mut Detector, variant: u8, len: u8, loud: u8, heard: &mut Heard) {
+    let len = usize::from(len) * 64;
     let noise = |k: usize| (k as u32).wrapping_mul(2_654_435_761) >> 16;
-    if op & 16 != 0 {
-        let scale = if loud == 255 {
-            f32::MAX
-        } else {
-            f32::from(loud) / 32.0
+    let float = match variant {
+        0 => true,
+        1 => false,
+        _ => detector.format().samples == SampleFormat::F32,
+    };
+    // Too many channels, or half a sample: said, and nothing was consumed.
+    let _refused = if float {
+        let scale = match loud {
+            255 => f32::MAX,
+            _ => f32::from(loud) / 32.0,
         };
-        let values: Vec<f32> = (0..len)
-            .map(|k| {
-                if noise(k) % 97 == 0 {
-                    f32::NAN
-                } else {
-                    noise(k) as f32 / 32768.0 * scale
-                }
-            })
-            .collect();
-        let frame = Frame::f32(&values).at_rate(if op & 32 != 0 { 24_000 } else { 48_000 });
-        detector.process(frame).ok().map(check)
+        let value = |k| match noise(k) {
+            mask if mask % 97 == 0 => f32::NAN,
+            value => (value as f32 / 32768.0 - 1.0) * scale,
+        };
+        let values: Vec<f32> = (0..len).map(value).collect();
+        let frame = Frame::f32(&values);
+        let other_rate = frame.at_rate(if loud < 128 { 24_000 } else { 48_000 });
+        detector
+            .process(if variant == 0 { other_rate } else { frame })
+            .map(|outputs| heard.take(outputs))
     } else {
-        let values: Vec<i16> = (0..len)
-            .map(|k| (noise(k) as i16 / 256).wrapping_mul(i16::from(loud)))
-            .collect();
-        let mut frame = Frame::i16(&values);
-        if op & 32 != 0 {
-            frame = frame.with_channels(usize::from(loud % 10));
-        }
-        detector.process(frame).ok().map(check)
-    }
+        let value = |k| (noise(k) as i16 / 256).wrapping_mul(i16::from(loud));
+        let values: Vec<i16> = (0..len).map(value).collect();
+        let frame = Frame::i16(&values);
+        let other_channels = frame.with_channels(usize::from(loud % 10));
+        detector
+            .process(if variant == 1 { other_channels } else { frame })
+            .map(|outputs| heard.take(outputs))
+    };
 }

@@ -149,3 +149,12 @@ fn audio_of_an_old_format_is_gone_not_wrong() {
     {}
     assert_eq!(detector.audio(&segment), None);
 }
+
+/// Streams move between threads, and share their model.
+#[test]
+fn detectors_and_models_can_be_sent_and_shared() {
+    fn check<T: Send + Sync>() {}
+    check::<Detector>();
+    check::<listenkit::SileroVad>();
+    check::<listenkit::VadBatch>();
+}

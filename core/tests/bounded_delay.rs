@@ -2,11 +2,14 @@
 
 mod common;
 
-use common::{Step, conversation, everything, ms, play, quick, turns};
-use listenkit::{Detector, Endpointing, Wait};
+use std::time::Duration;
+
+use common::{Step, conversation, everything, ms, play_in_blocks, quick};
+use listenkit::{Detector, Endpointing, Event, Output};
 use proptest::prelude::*;
 
-const WINDOW: u64 = 1536; // 32 ms at 48 kHz
+const WINDOW: Duration = ms(32);
+const MAX_DELAY: Duration = ms(700);
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
@@ -16,6 +19,11 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Transcript),
         1 => any::<bool>().prop_map(Step::Agent),
         1 => Just(Step::Commit),
+        1 => Just(Step::Clear),
+        1 => Just(Step::Flush),
+        1 => Just(Step::Reset),
+        2 => (prop::sample::select(vec![8_000, 16_000, 44_100, 48_000, 96_000]), 1_usize..=2)
+            .prop_map(|(hz, channels)| Step::Format { hz, channels }),
     ]
 }
 
@@ -30,17 +38,19 @@ proptest! {
     ) {
         let case = conversation();
         let endpointing = if dynamic {
-            Endpointing::dynamic(ms(300), ms(700))
+            Endpointing::dynamic(ms(300), MAX_DELAY)
         } else {
-            Endpointing::fixed(ms(300), ms(700))
+            Endpointing::fixed(ms(300), MAX_DELAY)
         };
         let mut config = if model { everything(case.rate) } else { quick(case.rate) };
         config = config.endpointing(endpointing).transcript_wait(transcripts.then_some(ms(2000)));
         let mut detector = Detector::new(config, common::vad()).expect("valid");
-        for end in turns(&play(&mut detector, &case, &script)) {
-            prop_assert!(end.last_voiced <= end.decided_at, "{end:?}");
-            if end.wait != Wait::Flush {
-                prop_assert!(end.delay().0 <= 48 * 700 + WINDOW, "{end:?}");
+        for (rate, output) in play_in_blocks(&mut detector, &case, &script, || usize::MAX) {
+            if let Output::Event(Event::EndOfTurn(end)) = output {
+                prop_assert!(end.last_voiced <= end.decided_at, "{end:?}");
+                // One window after `max_delay`, each rounded up to whole samples of the rate in force.
+                let bound = rate.samples(MAX_DELAY) + rate.samples(WINDOW);
+                prop_assert!(end.delay() <= bound, "{end:?} at {rate:?}");
             }
         }
     }

@@ -5,16 +5,17 @@
     reason = "each test file uses its own part"
 )]
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use listenkit::{
-    Detector, DetectorConfig, EndOfTurn, Endpointing, Event, Frame, Input, Output, Probability,
-    SampleCount, SamplePos, SampleRate, Segment, SileroVad, TurnModelOptions, VadRate,
+    Detector, DetectorConfig, EndOfTurn, Endpointing, Event, Frame, Input, Output, Outputs,
+    Probability, SampleCount, SamplePos, SampleRate, Segment, SileroVad, TurnModelOptions, VadRate,
 };
 
-pub fn ms(ms: u64) -> Duration {
+pub const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
@@ -65,6 +66,23 @@ pub fn clip(case: &str) -> Clip {
             .samples::<i16>()
             .map(|sample| sample.expect("whole file"))
             .collect(),
+    }
+}
+
+impl Clip {
+    /// The clip from its sample `from` on, repeated without end, as if it had been recorded with another rate and other
+    /// channels. The nearest sample will do: speech stays speech. Added channels are softer, so that a mix-up
+    /// shows.
+    pub fn recorded_at(&self, from: usize, samples: usize, hz: u32, channels: usize) -> Vec<i16> {
+        let len = self.pcm.len() / self.channels;
+        let sample = |k: usize| (from + k * self.rate.hz() as usize / hz as usize) % len;
+        (0..samples * channels)
+            .map(|k| {
+                let (at, channel) = (sample(k / channels), k % channels);
+                let value = self.pcm[at * self.channels + channel % self.channels];
+                value >> (channel / self.channels)
+            })
+            .collect()
     }
 }
 
@@ -182,51 +200,66 @@ pub enum Step {
 
 /// Plays a script over a clip that repeats; answers go to the newest query. Ends with a flush.
 pub fn play(detector: &mut Detector, clip: &Clip, script: &[Step]) -> Vec<Output> {
-    let mut outputs: Vec<Output> = Vec::new();
+    play_in_blocks(detector, clip, script, || usize::MAX)
+        .into_iter()
+        .map(|(_, output)| output)
+        .collect()
+}
+
+/// As [`play`], with audio in blocks of the sizes that `block` gives. With every output comes the rate its positions count
+/// in; a change of format has the new one.
+pub fn play_in_blocks(
+    detector: &mut Detector,
+    clip: &Clip,
+    script: &[Step],
+    mut block: impl FnMut() -> usize,
+) -> Vec<(SampleRate, Output)> {
+    let mut outputs: Vec<(SampleRate, Output)> = Vec::new();
     let mut at = 0;
-    let (mut hz, mut channels) = (clip.rate.hz(), clip.channels);
-    let mut query = None;
-    let mut take = |outputs: &mut Vec<Output>, more: Vec<Output>| {
-        for output in &more {
-            if let Output::TurnQuery(asked) = output {
-                query = Some(asked.id);
+    let first = (clip.rate.hz(), clip.channels);
+    let (mut hz, mut channels) = first;
+    let rate = Cell::new(clip.rate);
+    let mut query = 7;
+    let mut take = |more: Outputs<'_, '_>| {
+        for output in more {
+            match output {
+                Output::TurnQuery(asked) => query = asked.id,
+                Output::Event(Event::FormatChanged(change)) => rate.set(change.to.rate),
+                _ => {}
             }
+            outputs.push((rate.get(), output));
         }
-        outputs.extend(more);
         query
     };
+    let mut newest = 7;
     for step in script {
-        let more: Vec<Output> = match *step {
+        match *step {
             Step::Audio(samples) => {
-                let block: Vec<i16> = clip
-                    .pcm
-                    .iter()
-                    .copied()
-                    .cycle()
-                    .skip(at)
-                    .take(samples * channels)
-                    .collect();
-                at = (at + samples * channels) % clip.pcm.len();
-                let frame = Frame::i16(&block).at_rate(hz).with_channels(channels);
-                detector.process(frame).expect("good frames").collect()
+                let values = clip.recorded_at(at, samples, hz, channels);
+                at += samples * clip.rate.hz() as usize / hz as usize;
+                let mut rest = &values[..];
+                while !rest.is_empty() {
+                    let len = block().saturating_mul(channels).min(rest.len());
+                    let frame = Frame::i16(&rest[..len]).at_rate(hz).with_channels(channels);
+                    newest = take(detector.process(frame).expect("good frames"));
+                    rest = &rest[len..];
+                }
             }
             Step::Format {
                 hz: new_hz,
                 channels: new_channels,
-            } => {
-                (hz, channels) = (new_hz, new_channels);
-                Vec::new()
-            }
-            Step::Flush => detector.flush().collect(),
+            } => (hz, channels) = (new_hz, new_channels),
+            Step::Flush => newest = take(detector.flush()),
             Step::Reset => {
-                (hz, channels) = (clip.rate.hz(), clip.channels);
-                detector.reset().collect()
+                take(detector.reset());
+                (hz, channels) = first;
+                rate.set(clip.rate);
             }
             other => {
                 let input = match other {
                     Step::Gap(samples) => Input::Gap(SampleCount(samples)),
                     Step::Answer(p) => Input::TurnAnswer {
-                        id: take(&mut outputs, Vec::new()).unwrap_or(7),
+                        id: newest,
                         probability: Probability::clamped(p),
                     },
                     Step::Transcript => Input::Transcript { speech_end: None },
@@ -235,21 +268,20 @@ pub fn play(detector: &mut Detector, clip: &Clip, script: &[Step]) -> Vec<Output
                     Step::Commit => Input::CommitTurn,
                     _ => Input::ClearTurn,
                 };
-                detector.handle(input).expect("outputs are taken").collect()
+                newest = take(detector.handle(input).expect("outputs are taken"));
             }
-        };
-        take(&mut outputs, more);
+        }
     }
-    let more = detector.flush().collect();
-    take(&mut outputs, more);
+    take(detector.flush());
     outputs
 }
 
-/// Shifts an event by `by` samples, to compare streams whose clocks start elsewhere.
-pub fn shifted(output: &Output, by: u64) -> String {
+/// An output without what differs between streams whose clocks start elsewhere: `by(rate)` is the start of this one's, in
+/// samples of that rate. `rate` is the one the output's positions count in.
+pub fn shifted(rate: SampleRate, output: &Output, by: impl Fn(SampleRate) -> u64) -> String {
     // Positions are the only large numbers in an output; shifting them in the debug text would be
     // fragile, so each kind is spelled out.
-    let less = |at: SamplePos| at.0.wrapping_sub(by);
+    let less = |at: SamplePos| at.0.wrapping_sub(by(rate));
     match output {
         Output::Event(event) => match event {
             Event::Window(e) => format!(
@@ -294,6 +326,13 @@ pub fn shifted(output: &Output, by: u64) -> String {
                 format!("amended {} {} {}", e.turn, less(e.at), less(e.decided_at))
             }
             Event::Gap(e) => format!("gap {} {} {}", less(e.at), e.duration, e.concealed),
+            Event::FormatChanged(e) => format!(
+                "format {} {} {:?} {:?}",
+                e.at.0.wrapping_sub(by(e.from.rate)),
+                less(e.resumes_at),
+                e.from,
+                e.to
+            ),
             other => panic!("cannot be compared across clocks: {other:?}"),
         },
         Output::TurnQuery(q) => format!(

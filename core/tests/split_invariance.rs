@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::{Seeded, clip, conversation, everything, run};
-use listenkit::{Detector, Output};
+use common::{Seeded, Step, clip, conversation, everything, play_in_blocks, run};
+use listenkit::{Detector, EndReason, Event, Output};
 use proptest::prelude::*;
 
 fn outputs_and_fingerprint(case: &common::Clip, blocks: &[usize]) -> (Vec<Output>, u64) {
@@ -42,22 +42,26 @@ fn any_block_size_gives_the_same_outputs_at_every_rate() {
 
 #[test]
 fn pushing_and_polling_by_hand_is_the_same_as_process() {
-    let case = conversation();
-    let expected = outputs_and_fingerprint(&case, &[480]);
-    let mut detector = Detector::new(everything(case.rate), common::vad()).expect("valid");
-    let mut outputs = Vec::new();
-    for block in case.pcm.chunks(4800) {
-        let mut rest = block;
-        while !rest.is_empty() {
-            let taken = detector
-                .push(listenkit::Frame::i16(rest))
-                .expect("good frames");
-            rest = &rest[taken..];
-            outputs.extend(std::iter::from_fn(|| detector.poll()));
+    for name in ["conversation-en", "speech-ru-16k-stereo"] {
+        let case = clip(name);
+        let expected = outputs_and_fingerprint(&case, &[480]);
+        let config = everything(case.rate).channels(case.channels);
+        let mut detector = Detector::new(config, common::vad()).expect("valid");
+        let mut outputs = Vec::new();
+        for block in case.pcm.chunks(4800 * case.channels) {
+            let mut rest = block;
+            while !rest.is_empty() {
+                let taken = detector
+                    .push(listenkit::Frame::i16(rest))
+                    .expect("good frames");
+                // `push` counts samples, not values.
+                rest = &rest[taken * case.channels..];
+                outputs.extend(std::iter::from_fn(|| detector.poll()));
+            }
         }
+        outputs.extend(detector.flush());
+        assert!((outputs, detector.fingerprint()) == expected, "{name}");
     }
-    outputs.extend(detector.flush());
-    assert_eq!((outputs, detector.fingerprint()), expected);
 }
 
 #[test]
@@ -90,5 +94,55 @@ proptest! {
         let mut seeded = Seeded(seed);
         let blocks: Vec<usize> = (0..400).map(|_| 1 + seeded.below(3000)).collect();
         prop_assert_eq!(outputs_and_fingerprint(&case, &[240_000]), outputs_and_fingerprint(&case, &blocks));
+    }
+}
+
+/// A stream that changes its format in speech, and has a short and a long gap in speech.
+const BROKEN_STREAM: [Step; 11] = [
+    Step::Audio(70_000),
+    Step::Format {
+        hz: 44_100,
+        channels: 2,
+    },
+    Step::Audio(40_000),
+    Step::Gap(2_000),
+    Step::Audio(30_001),
+    Step::Gap(40_000),
+    Step::Audio(99_999),
+    Step::Format {
+        hz: 8_000,
+        channels: 1,
+    },
+    Step::Audio(30_000),
+    Step::Gap(500),
+    Step::Audio(20_000),
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn random_blocks_give_the_same_outputs_across_gaps_and_changes_of_format(
+        seed in any::<u64>(),
+        most in 2_usize..6000,
+    ) {
+        let case = conversation();
+        let heard = |block: &mut dyn FnMut() -> usize| {
+            let mut detector = Detector::new(everything(case.rate), common::vad()).expect("valid");
+            (play_in_blocks(&mut detector, &case, &BROKEN_STREAM, block), detector.fingerprint())
+        };
+        let (expected, digest) = heard(&mut || usize::MAX);
+        let reasons: Vec<_> = expected
+            .iter()
+            .filter_map(|(_, output)| match output {
+                Output::Event(Event::EndOfSpeech(end)) => Some(end.reason),
+                _ => None,
+            })
+            .collect();
+        prop_assert!(reasons.starts_with(&[EndReason::FormatChange, EndReason::Gap]), "{reasons:?}");
+        let mut seeded = Seeded(seed);
+        let (cut, cut_digest) = heard(&mut || 1 + seeded.below(most));
+        let difference = expected.iter().zip(&cut).find(|(whole, cut)| whole != cut);
+        prop_assert_eq!(difference, None);
+        prop_assert_eq!((cut.len(), cut_digest), (expected.len(), digest));
     }
 }

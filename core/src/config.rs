@@ -3,7 +3,13 @@
 //! Durations become whole model windows (32 ms) or input samples here and nowhere else. Both round
 //! up: 50 ms of speech takes two windows, 250 ms of silence eight.
 
+#[cfg(test)]
+mod tests;
+mod turns;
+
 use std::time::Duration;
+
+pub use turns::{Endpointing, TurnModelOptions};
 
 use crate::endpointer::{Delays, EndpointerConfig, ModelVote};
 use crate::error::ConfigError;
@@ -16,94 +22,6 @@ pub(crate) const WINDOW_DURATION: Duration = Duration::from_millis(32);
 
 /// Longest segment whose audio may be kept. Bounds the memory of one stream.
 const MAX_SEGMENT: Duration = Duration::from_secs(600);
-
-/// How long the agent waits after the user's last voiced sample.
-///
-/// `min_delay` is the wait when the turn seems complete, `max_delay` when it seems unfinished. Fixed delays stay
-/// as given; dynamic ones learn `min_delay` from the user's own pauses, between the two.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Endpointing {
-    min_delay: Duration,
-    max_delay: Duration,
-    /// Weight of history in the learned delay; `None` is fixed.
-    alpha: Option<f64>,
-}
-
-impl Endpointing {
-    /// 0.3 s and 2.5 s: what LiveKit Agents 1.8.9 uses with an audio turn model, and the default here when a turn
-    /// model is in use.
-    pub const STREAMING: Self =
-        Self::fixed(Duration::from_millis(300), Duration::from_millis(2500));
-
-    /// 0.5 s and 3.0 s: what LiveKit Agents uses without an audio turn model, and the default here without one.
-    /// The 3 s come from measured mid-turn pauses (95th percentile 2.5 s in a call centre, livekit/agents#3640).
-    pub const LEGACY: Self = Self::fixed(Duration::from_millis(500), Duration::from_secs(3));
-
-    /// Weight of history that LiveKit Agents 1.8.9 uses for dynamic endpointing.
-    pub const ALPHA: f64 = 0.9;
-
-    /// Delays that stay as they are.
-    pub const fn fixed(min_delay: Duration, max_delay: Duration) -> Self {
-        Self {
-            min_delay,
-            max_delay,
-            alpha: None,
-        }
-    }
-
-    /// A `min_delay` that is learned from the user's pauses and stays between the two.
-    pub const fn dynamic(min_delay: Duration, max_delay: Duration) -> Self {
-        Self {
-            min_delay,
-            max_delay,
-            alpha: Some(Self::ALPHA),
-        }
-    }
-
-    /// The same, learning with `alpha` as the weight of history, 0.0..1.0. Makes the delays dynamic.
-    #[must_use]
-    pub const fn with_alpha(mut self, alpha: f64) -> Self {
-        self.alpha = Some(alpha);
-        self
-    }
-
-    /// The shorter delay.
-    pub const fn min_delay(&self) -> Duration {
-        self.min_delay
-    }
-
-    /// The longer delay.
-    pub const fn max_delay(&self) -> Duration {
-        self.max_delay
-    }
-}
-
-/// How a turn model takes part: the detector asks, the host answers when it can.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct TurnModelOptions {
-    /// Below this probability the turn counts as unfinished. Depends on model and language.
-    pub unlikely_threshold: Probability,
-    /// How long after the last voiced sample an answer is waited for, at most. Default 1 s, as LiveKit Agents.
-    pub timeout: Duration,
-    /// Silence after which the question goes out. Default 96 ms: asking at 64 to 128 ms is as accurate as asking at
-    /// 200 ms, and hides the model's time inside `min_delay`.
-    pub query_after: Duration,
-    /// Audio kept for the question. Default 8 s, what Smart Turn v3 looks at; at the rate of the VAD model in use, which for that one
-    /// has to be the 16 kHz branch.
-    pub audio: Duration,
-}
-
-impl TurnModelOptions {
-    /// The defaults with the threshold of a model.
-    pub const fn new(unlikely_threshold: Probability) -> Self {
-        Self {
-            unlikely_threshold,
-            timeout: Duration::from_secs(1),
-            query_after: Duration::from_millis(96),
-            audio: Duration::from_secs(8),
-        }
-    }
-}
 
 /// Settings of a [`Detector`](crate::Detector).
 ///
@@ -605,129 +523,5 @@ fn ordered(
             larger,
             larger_is,
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const RATE: SampleRate = SampleRate::HZ_48000;
-    const CONFIG: DetectorConfig = DetectorConfig::new(RATE);
-    const fn ms(ms: u64) -> Duration {
-        Duration::from_millis(ms)
-    }
-
-    #[test]
-    fn durations_become_the_windows_the_peer_uses() {
-        // livekit-turn-semantics 1.7: seconds -> windows
-        for (duration, count) in [
-            (50, 2),
-            (96, 3),
-            (160, 5),
-            (200, 7),
-            (250, 8),
-            (320, 10),
-            (500, 16),
-            (550, 18),
-            (640, 20),
-            (750, 24),
-        ] {
-            assert_eq!(windows(ms(duration)), count, "{duration} ms");
-        }
-        assert_eq!(windows(Duration::ZERO), 1);
-    }
-
-    #[test]
-    fn deactivation_follows_activation() {
-        let parsed = CONFIG.activation_threshold(0.8).parse(RATE);
-        assert!((parsed.segmenter.deactivation_threshold - 0.65).abs() < 1e-6);
-        let parsed = CONFIG.activation_threshold(0.1).parse(RATE);
-        assert_eq!(parsed.segmenter.deactivation_threshold, 0.01);
-        let parsed = CONFIG.activation_threshold(0.0).parse(RATE);
-        assert_eq!(parsed.segmenter.deactivation_threshold, 0.0);
-    }
-
-    #[test]
-    fn delays_default_by_the_presence_of_a_turn_model() {
-        let min = |config: DetectorConfig| match config.parse(RATE).endpointer.delays {
-            Delays::Fixed { min, max } => (min.0, max.0),
-            Delays::Dynamic { .. } => panic!("fixed by default"),
-        };
-        assert_eq!(min(CONFIG), (24_000, 144_000));
-        let options = TurnModelOptions::new(Probability::clamped(0.5));
-        assert_eq!(min(CONFIG.turn_model(Some(options))), (14_400, 120_000));
-    }
-
-    #[test]
-    fn contradictions_are_refused_with_both_values() {
-        let cases = [
-            (CONFIG.deactivation_threshold(0.6), "0.6"),
-            (
-                CONFIG.activation_threshold(f32::NAN),
-                "activation_threshold is NaN",
-            ),
-            (
-                CONFIG.deactivation_threshold(-0.1),
-                "deactivation_threshold is -0.1",
-            ),
-            (CONFIG.activation_threshold(1.5), "1.5"),
-            (CONFIG.min_silence_duration(ms(4000)), "max_delay"),
-            (
-                CONFIG.min_silence_duration(ms(11_000)),
-                "min_silence_duration",
-            ),
-            (
-                CONFIG.endpointing(Endpointing::fixed(ms(900), ms(800))),
-                "900ms",
-            ),
-            (
-                CONFIG.endpointing(Endpointing::LEGACY.with_alpha(1.0)),
-                "alpha",
-            ),
-            (CONFIG.smoothing(Some(1.0)), "smoothing"),
-            (CONFIG.max_segment_duration(ms(10)), "max_segment_duration"),
-            (
-                CONFIG.max_segment_duration(Duration::MAX),
-                "max_segment_duration",
-            ),
-            (
-                CONFIG
-                    .max_segment_duration(ms(2000))
-                    .prefix_padding_duration(ms(1990)),
-                "prefix",
-            ),
-            (
-                CONFIG.transcript_wait(Some(Duration::MAX)),
-                "transcript_wait",
-            ),
-        ];
-        for (config, word) in cases {
-            let message = config.check().expect_err(word).to_string();
-            assert!(message.contains(word), "{message:?} does not name {word:?}");
-        }
-    }
-
-    #[test]
-    fn a_channel_that_does_not_exist_is_refused() {
-        assert!(
-            CONFIG
-                .channels(2)
-                .downmix(Downmix::Channel(1))
-                .format()
-                .is_ok()
-        );
-        let error = CONFIG.channels(2).downmix(Downmix::Channel(2)).format();
-        assert_eq!(
-            error,
-            Err(ConfigError::Downmix {
-                channel: 2,
-                channels: 2
-            })
-        );
-        assert_eq!(
-            CONFIG.channels(9).format(),
-            Err(ConfigError::Channels { channels: 9 })
-        );
     }
 }

@@ -1,13 +1,15 @@
 //! The detector: the one public state machine. It wires the floors below and does nothing clever.
 
 mod audio_path;
+mod clock;
 mod fingerprint;
+mod input;
 mod outputs;
+mod retained;
 
 use std::collections::VecDeque;
 
-use crate::buf::History;
-use crate::config::{DetectorConfig, Parsed, WINDOW_DURATION, check_downmix};
+use crate::config::{DetectorConfig, Parsed, check_downmix};
 use crate::endpointer::{Endpointer, EndpointerConfig, TurnOutput};
 use crate::error::{ConfigError, InputError};
 use crate::event::{
@@ -19,12 +21,15 @@ use crate::segmenter::{Change, Segmenter, Window};
 use crate::stats::Stats;
 use crate::timeline;
 use crate::turn::TurnAudio;
-use crate::units::{Probability, SampleCount, SamplePos};
+use crate::units::{SampleCount, SamplePos};
 use crate::vad::SileroVad;
 
 use audio_path::{AudioPath, BLOCK, Scored};
+use clock::{Tick, Watch};
 use fingerprint::Fingerprint;
+pub use input::Input;
 pub use outputs::{Audio, Outputs};
+use retained::Retained;
 
 /// Outputs that may wait to be taken. One step of the stream (a window, a timer, one input) makes at most
 /// [`STEP`] of them, and no step is taken without room for it.
@@ -33,53 +38,6 @@ const QUEUE: usize = 32;
 /// Most outputs of one step: a window can say its score, an end, its segment, a query and the end of a turn, and the
 /// end of an epoch does that for two windows and closes what is open.
 const STEP: usize = 16;
-
-/// Something the host knows and the audio does not say.
-///
-/// Inputs take effect at the position the stream has reached. A recording of frames and inputs, replayed in the same
-/// order, gives the same outputs.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Input {
-    /// The turn model's answer to a [`TurnQuery`]. One that comes too late does no harm.
-    TurnAnswer {
-        /// The `id` of the query.
-        id: u64,
-        /// That the user is finished.
-        probability: Probability,
-    },
-    /// The threshold for answers from here on, for models whose threshold depends on the language.
-    TurnThreshold(Probability),
-    /// A final transcript arrived.
-    Transcript {
-        /// Where the speech it covers ended, if the recogniser says so.
-        speech_end: Option<SamplePos>,
-    },
-    /// The agent began to speak.
-    AgentStarted,
-    /// The agent stopped speaking.
-    AgentStopped,
-    /// What the speech over the agent's was: an interruption, or (`false`) a backchannel such as
-    /// "mhm". Only dynamic endpointing uses it: backchannels are not learned from.
-    Interruption(bool),
-    /// The turn is over because the caller says so (push-to-talk released).
-    CommitTurn,
-    /// Forget the turn: no `EndOfTurn` follows, its number is used up, and transcripts that come late for it are
-    /// dropped. Speech that is open still gets its end.
-    ClearTurn,
-    /// The next samples are missing: muted or lost.
-    ///
-    /// Shorter than `min_silence_duration`, they are heard as silence. Longer, open speech ends here
-    /// and the models start afresh behind them.
-    Gap(SampleCount),
-    /// What the caller's own clock says, in samples of the stream's rate; where it started does not matter. To be sent now and
-    /// then, whether frames come or not.
-    ///
-    /// Only its progress since the last frame counts: when that reaches `starvation_duration` the stream is starved, and the
-    /// missing samples are a gap. From then on time follows every clock, without further events, until frames come again.
-    /// A clock that drifts against the audio does no harm.
-    Clock(SamplePos),
-}
 
 /// Work that one call has begun and later steps finish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,67 +49,6 @@ enum Pending {
     Jump(u64),
     /// The stream was reset; start over when all outputs are taken.
     Restart,
-}
-
-/// What the caller's clock showed.
-#[derive(Clone, Copy, Debug)]
-struct Watch {
-    /// The clock when the last frames came, or, once starved, up to where time has followed it.
-    clock: SamplePos,
-    /// [`Detector::progress`] then.
-    progress: u64,
-    starved: bool,
-}
-
-/// Audio kept for segments, in the input's own format.
-#[derive(Debug)]
-enum Retained {
-    I16(History<i16>),
-    F32(History<f32>),
-}
-
-impl Retained {
-    /// Room for `samples` samples; the first of them gets position `start`.
-    fn new(format: Format, samples: usize, start: u64) -> Self {
-        let width = usize::from(format.channels);
-        match format.samples {
-            SampleFormat::I16 => Self::I16(History::starting_at(start, samples, width)),
-            SampleFormat::F32 => Self::F32(History::starting_at(start, samples, width)),
-        }
-    }
-
-    fn push(&mut self, samples: Samples<'_>) {
-        match (self, samples) {
-            (Self::I16(history), Samples::I16(values)) => history.push(values),
-            (Self::F32(history), Samples::F32(values)) => history.push(values),
-            _ => unreachable!("a change of format replaces the history first"),
-        }
-    }
-
-    const fn end(&self) -> u64 {
-        match self {
-            Self::I16(history) => history.end(),
-            Self::F32(history) => history.end(),
-        }
-    }
-
-    fn range(&self, start: u64, end: u64) -> Option<(Samples<'_>, Samples<'_>)> {
-        match self {
-            Self::I16(history) => history
-                .range(start, end)
-                .map(|(a, b)| (Samples::I16(a), Samples::I16(b))),
-            Self::F32(history) => history
-                .range(start, end)
-                .map(|(a, b)| (Samples::F32(a), Samples::F32(b))),
-        }
-    }
-
-    const fn bytes(&self) -> usize {
-        match self {
-            Self::I16(history) => history.bytes(),
-            Self::F32(history) => history.bytes(),
-        }
-    }
 }
 
 /// Listens to one stream of audio and says when the user starts, stops and finishes.
@@ -210,7 +107,7 @@ pub struct Detector {
     ending: Option<EndReason>,
     /// Blocks and gaps so far: changes whenever the caller moves the stream.
     progress: u64,
-    watch: Option<Watch>,
+    watch: Watch,
     queue: VecDeque<Output>,
     mono: Vec<f32>,
     stats: Stats,
@@ -235,7 +132,7 @@ impl Detector {
             at,
             parsed.turn_audio,
         );
-        let retained = Retained::new(format, retained_samples(&config, &parsed, format), 0);
+        let retained = Retained::new(&config, &parsed, format, 0);
         Ok(Self {
             config,
             parsed,
@@ -255,7 +152,7 @@ impl Detector {
             pending: Pending::Nothing,
             ending: None,
             progress: 0,
-            watch: None,
+            watch: Watch::default(),
             queue: VecDeque::with_capacity(QUEUE),
             mono: vec![0.0; BLOCK],
             stats: Stats::default(),
@@ -605,27 +502,11 @@ impl Detector {
     }
 
     fn clock(&mut self, at: SamplePos) {
-        let (seen, starved) = match self.watch {
-            Some(watch) if watch.progress == self.progress => (watch.clock, watch.starved),
-            // Frames came since the last clock, or there was none.
-            _ => (at, false),
-        };
-        let late = at.since(seen);
-        let starves = !starved && late >= self.parsed.starvation;
-        if starves {
-            self.gap(late, false);
-        } else if starved && late > SampleCount::ZERO {
-            self.pending = Pending::Jump(late.0);
+        match self.watch.tick(at, self.progress, self.parsed.starvation) {
+            Tick::Fine => {}
+            Tick::Starves(late) => self.gap(late, false),
+            Tick::Goes(late) => self.pending = Pending::Jump(late.0),
         }
-        self.watch = Some(Watch {
-            clock: if starves || starved {
-                at.max(seen)
-            } else {
-                seen
-            },
-            progress: self.progress,
-            starved: starved || starves,
-        });
     }
 
     /// Does one bounded piece of the work that is left over; says whether there was any.
@@ -757,8 +638,7 @@ impl Detector {
         let parsed = self.config.parse(to.rate);
         self.parsed = parsed;
         // Positions go on, so that a segment of the old format is never read from the new memory.
-        let samples = retained_samples(&self.config, &parsed, to);
-        self.retained = Retained::new(to, samples, self.retained.end());
+        self.retained = Retained::new(&self.config, &parsed, to, self.retained.end());
         self.format = to;
         self.epoch_closed = true;
         parsed.endpointer
@@ -778,21 +658,8 @@ impl Detector {
         self.path.forget();
         self.segmenter = Segmenter::new(self.parsed.segmenter, at);
         self.endpointer = Endpointer::new(self.parsed.endpointer, at);
-        self.watch = None;
+        self.watch = Watch::default();
         self.stats = Stats::default();
         self.fingerprint = Fingerprint::new();
     }
-}
-
-/// Samples of audio that segments can reach back to.
-fn retained_samples(config: &DetectorConfig, parsed: &Parsed, format: Format) -> usize {
-    if !config.segment_audio {
-        return 0;
-    }
-    // What lies in no window yet: the window being filled and the resampler's delay, at most 3 ms. The rest is what
-    // may be pushed before the segment is read: a concealed gap, shorter than the silence that ends speech.
-    let window = format.rate.samples(WINDOW_DURATION);
-    let ahead = 2 * window.0 + parsed.min_silence.0;
-    let samples = parsed.segmenter.longest_reach(window).0 + ahead;
-    usize::try_from(samples).unwrap_or(usize::MAX)
 }

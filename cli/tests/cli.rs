@@ -289,6 +289,18 @@ fn broken_files_end_in_one_line_or_a_warning() {
 }
 
 #[test]
+fn standard_input_that_is_not_pcm_gives_one_line_and_nothing_else() {
+    let wav = std::fs::read(fixtures().join("clicks/audio.wav")).expect("readable");
+    for (input, word) in [(&wav[..], "a WAV file"), (&[], "no audio")] {
+        let ran = pipe(&["analyze", "-", "--rate", "48000"], input);
+        assert_eq!(ran.code, 1, "{}", ran.stderr);
+        assert!(ran.stderr.contains(word), "{}", ran.stderr);
+        assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
+        assert!(ran.stdout.is_empty(), "no header before the error");
+    }
+}
+
+#[test]
 fn wrong_usage_is_one_line_and_code_2() {
     let clip = fixtures().join("clicks/audio.wav");
     let clip = str(&clip);

@@ -130,7 +130,7 @@ impl Source {
             let layout = layout.ok_or_else(|| {
                 Failure::usage("`-` reads raw PCM: say its rate with --rate HZ (and --format i16|f32, --channels N)")
             })?;
-            return Ok(raw::open_stdin(layout));
+            return raw::open_stdin(layout);
         }
         let mut file = File::open(path).map_err(|error| Failure::opening(path, &error))?;
         if file.metadata().is_ok_and(|meta| meta.is_dir()) {

@@ -1,57 +1,110 @@
 //! Raw little-endian PCM from standard input.
 
-use std::io::{self, Read};
+use std::io::{self, Chain, Cursor, Read};
 
 use listenkit::{Format, SampleFormat};
 
 use super::{BLOCK, Block, Buffer, Decode, RawLayout, Source};
 use crate::failure::Failure;
 
-pub(super) fn open_stdin(layout: RawLayout) -> Source {
+/// Opens standard input, once its first bytes have arrived.
+pub(super) fn open_stdin(layout: RawLayout) -> Result<Source, Failure> {
     let format = layout.format;
     let encoding = match format.samples {
         SampleFormat::I16 => "raw 16-bit",
         SampleFormat::F32 => "raw 32-bit float",
     };
-    Source {
+    Ok(Source {
         name: "standard input".into(),
         format,
         encoding: encoding.into(),
         declared_len: None,
-        decoder: Box::new(RawDecoder::new(io::stdin().lock(), format)),
+        decoder: Box::new(RawDecoder::new(io::stdin().lock(), format)?),
         not_finite: 0,
-    }
+    })
 }
 
+/// The kind of file that begins with `head`, if it is one that people pipe by mistake.
+fn container(head: &[u8]) -> Option<&'static str> {
+    let kind = |at: usize, name: &[u8]| head.get(at..).is_some_and(|rest| rest.starts_with(name));
+    let form = |outer: &[u8], inner: &[u8]| kind(0, outer) && kind(8, inner);
+    // Four letters or more: three would be met by chance in quiet PCM sooner or later.
+    [
+        (form(b"RIFF", b"WAVE") || form(b"RF64", b"WAVE"), "a WAV"),
+        (form(b"FORM", b"AIF"), "an AIFF"),
+        (kind(0, b"fLaC"), "a FLAC"),
+        (kind(0, b"OggS"), "an OGG"),
+        (kind(4, b"ftyp"), "an M4A"),
+        // The tag's major version follows: 2, 3 or 4.
+        (
+            kind(0, b"ID3") && matches!(head.get(3), Some(2..=4)),
+            "an MP3",
+        ),
+    ]
+    .into_iter()
+    .find_map(|(is, name)| is.then_some(name))
+}
+
+/// Enough to recognise every container of [`container`].
+const HEAD: usize = 12;
+
 struct RawDecoder<R> {
-    input: R,
+    /// The bytes that were looked at, then the rest.
+    input: Chain<Cursor<Vec<u8>>, R>,
     format: Format,
     bytes: Vec<u8>,
     block: Buffer,
-    any: bool,
     warnings: Vec<String>,
 }
 
 impl<R: Read> RawDecoder<R> {
-    fn new(input: R, format: Format) -> Self {
-        Self {
-            input,
+    fn new(mut input: R, format: Format) -> Result<Self, Failure> {
+        let sample = sample_bytes(format);
+        let mut head = Vec::new();
+        (&mut input)
+            .take(HEAD.max(sample) as u64)
+            .read_to_end(&mut head)
+            .map_err(|error| unreadable(&error))?;
+        if let Some(kind) = container(&head) {
+            let raw = match format.samples {
+                SampleFormat::I16 => "s16le",
+                SampleFormat::F32 => "f32le",
+            };
+            return Err(Failure::input(format!(
+                "standard input is {kind} file, not raw PCM; give the file's name, or pipe it through `ffmpeg -i - -f {raw} -`"
+            )));
+        }
+        if head.len() < sample {
+            return Err(Failure::input(
+                "standard input holds no audio; pipe raw little-endian PCM into this command",
+            ));
+        }
+        Ok(Self {
+            input: Cursor::new(head).chain(input),
             format,
             bytes: Vec::new(),
             block: Buffer::new(format.samples),
-            any: false,
             warnings: Vec::new(),
-        }
+        })
     }
+}
+
+/// Bytes of one sample of all channels.
+fn sample_bytes(format: Format) -> usize {
+    let value = match format.samples {
+        SampleFormat::I16 => 2,
+        SampleFormat::F32 => 4,
+    };
+    value * usize::from(format.channels)
+}
+
+fn unreadable(error: &io::Error) -> Failure {
+    Failure::input(format!("standard input cannot be read: {error}"))
 }
 
 impl<R: Read> Decode for RawDecoder<R> {
     fn next_block(&mut self) -> Result<Option<Block<'_>>, Failure> {
-        let value = match self.format.samples {
-            SampleFormat::I16 => 2,
-            SampleFormat::F32 => 4,
-        };
-        let sample = value * usize::from(self.format.channels);
+        let sample = sample_bytes(self.format);
         // What arrives is passed on at once, so that a live pipe is answered live: one read, then just enough to
         // complete a sample.
         self.bytes.resize(BLOCK * sample, 0);
@@ -66,11 +119,7 @@ impl<R: Read> Decode for RawDecoder<R> {
                 Ok(0) => break,
                 Ok(count) => len += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    return Err(Failure::input(format!(
-                        "standard input cannot be read: {error}"
-                    )));
-                }
+                Err(error) => return Err(unreadable(&error)),
             }
         }
         let whole = len / sample * sample;
@@ -81,14 +130,8 @@ impl<R: Read> Decode for RawDecoder<R> {
             ));
         }
         if whole == 0 {
-            if !self.any {
-                return Err(Failure::input(
-                    "standard input holds no audio; pipe raw little-endian PCM into this command",
-                ));
-            }
             return Ok(None);
         }
-        self.any = true;
         let bytes = &self.bytes[..whole];
         match &mut self.block {
             Buffer::I16(values) => {
@@ -155,7 +198,8 @@ mod tests {
                     step,
                 },
                 format,
-            );
+            )
+            .expect("audio");
             let mut all = Buffer::new(SampleFormat::I16);
             while let Some(block) = decoder.next_block().expect("readable") {
                 all.extend(block.samples);
@@ -176,7 +220,8 @@ mod tests {
                 step: 64,
             },
             format,
-        );
+        )
+        .expect("audio");
         let mut all = Buffer::new(SampleFormat::F32);
         while let Some(block) = decoder.next_block().expect("readable") {
             all.extend(block.samples);
@@ -188,13 +233,39 @@ mod tests {
     #[test]
     fn empty_input_is_an_error() {
         let format = Format::new(16_000, 1, SampleFormat::I16).expect("valid");
-        let mut decoder = RawDecoder::new(
-            Dribble {
-                bytes: &[],
-                step: 1,
-            },
-            format,
-        );
-        assert!(decoder.next_block().is_err());
+        for bytes in [&[][..], &[7]] {
+            assert!(RawDecoder::new(Dribble { bytes, step: 1 }, format).is_err());
+        }
+    }
+
+    #[test]
+    fn files_are_not_mistaken_for_pcm_nor_pcm_for_files() {
+        let format = Format::new(16_000, 1, SampleFormat::I16).expect("valid");
+        let open = |bytes: &[u8], step| RawDecoder::new(Dribble { bytes, step }, format).err();
+        let files: [(&[u8], &str); 6] = [
+            (b"RIFF\x24\0\0\0WAVEfmt ", "WAV"),
+            (b"fLaC\0\0\0\x22\x10\0", "FLAC"),
+            (b"OggS\0\x02", "OGG"),
+            (b"ID3\x04\0\0\0\0\0\x23TSSE", "MP3"),
+            (b"\0\0\0\x1cftypM4A \0\0", "M4A"),
+            (b"FORM\0\0\x10\0AIFCFVER", "AIFF"),
+        ];
+        for (bytes, name) in files {
+            for step in [1, 64] {
+                let message = open(bytes, step).expect(name).to_string();
+                assert!(
+                    message.contains(name) && message.contains("s16le"),
+                    "{message}"
+                );
+            }
+        }
+        // Letters that a file has elsewhere are sound here.
+        for bytes in [
+            &b"RIFF\0\0\0\0AVI LIST"[..],
+            b"WAVERIFF\0\0\0\0",
+            b"ID3\xff\0\0",
+        ] {
+            assert!(open(bytes, 64).is_none());
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! warning that says how much; a file that gives nothing is an error.
 
 mod compressed;
+mod pcm;
 mod raw;
 pub mod wav;
 pub mod write;

@@ -4,6 +4,7 @@ use std::io::{self, Chain, Cursor, Read};
 
 use listenkit::{Format, SampleFormat};
 
+use super::pcm::Coding;
 use super::{BLOCK, Block, Buffer, Decode, RawLayout, Source};
 use crate::failure::Failure;
 
@@ -89,13 +90,16 @@ impl<R: Read> RawDecoder<R> {
     }
 }
 
+fn coding(format: Format) -> Coding {
+    match format.samples {
+        SampleFormat::I16 => Coding::I16,
+        SampleFormat::F32 => Coding::F32,
+    }
+}
+
 /// Bytes of one sample of all channels.
 fn sample_bytes(format: Format) -> usize {
-    let value = match format.samples {
-        SampleFormat::I16 => 2,
-        SampleFormat::F32 => 4,
-    };
-    value * usize::from(format.channels)
+    coding(format).bytes() * usize::from(format.channels)
 }
 
 fn unreadable(error: &io::Error) -> Failure {
@@ -132,29 +136,7 @@ impl<R: Read> Decode for RawDecoder<R> {
         if whole == 0 {
             return Ok(None);
         }
-        let bytes = &self.bytes[..whole];
-        match &mut self.block {
-            Buffer::I16(values) => {
-                values.clear();
-                values.extend(
-                    bytes
-                        .as_chunks::<2>()
-                        .0
-                        .iter()
-                        .map(|&b| i16::from_le_bytes(b)),
-                );
-            }
-            Buffer::F32(values) => {
-                values.clear();
-                values.extend(
-                    bytes
-                        .as_chunks::<4>()
-                        .0
-                        .iter()
-                        .map(|&b| f32::from_le_bytes(b)),
-                );
-            }
-        }
+        coding(self.format).decode(&self.bytes[..whole], &mut self.block);
         Ok(Some(Block {
             format: self.format,
             samples: self.block.samples(),

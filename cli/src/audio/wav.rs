@@ -1,16 +1,18 @@
 //! WAV files, also those whose header is wrong.
 //!
-//! `hound` reads the samples. It takes the header at its word, though, and real files lie: recorders that were
-//! killed leave a length of 0, pipes write 0xFFFFFFFF, copies stop half way. So the header is walked here first and
-//! handed to `hound` with the lengths that are true.
+//! `hound` judges the header. It takes it at its word, though, and real files lie: recorders that were killed leave
+//! a length of 0, pipes write 0xFFFFFFFF, copies stop half way. So the header is walked here first and handed to
+//! `hound` with the lengths that are true. The samples are read in blocks here: `hound` reads them one by one, which
+//! took as long as listening to them.
 
 use std::fs::File;
-use std::io::{self, BufReader, Chain, Cursor, Read, Seek, SeekFrom, Take};
+use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom, Take};
 use std::path::Path;
 
 use hound::{SampleFormat as WavFormat, WavReader};
 use listenkit::{Format, SampleFormat};
 
+use super::pcm::Coding;
 use super::{BLOCK, Block, Buffer, Decode, Source, checked_format, seconds};
 use crate::failure::Failure;
 
@@ -45,7 +47,7 @@ pub(super) fn open(path: &Path) -> Result<Opened, Failure> {
             Ok(Opened::Plain(Source {
                 name,
                 format,
-                encoding,
+                encoding: encoding.into(),
                 declared_len,
                 decoder,
                 not_finite: 0,
@@ -88,15 +90,14 @@ impl std::fmt::Display for WavError {
     }
 }
 
-type Mended<R> = Chain<Cursor<Vec<u8>>, Take<R>>;
-
 /// A WAV stream with a mended header.
 pub struct WavFile<R: Read> {
-    reader: WavReader<Mended<R>>,
+    /// The whole samples that should follow.
+    input: Take<R>,
+    bytes: Vec<u8>,
+    coding: Coding,
     hz: u32,
     channels: usize,
-    bits: u16,
-    float: bool,
     /// Samples that should follow, after mending.
     available: u64,
     read: u64,
@@ -210,70 +211,78 @@ impl<R: Read + Seek> WavFile<R> {
             _ => WavError::BadFormat("this kind of sample is not known"),
         })?;
         let spec = reader.spec();
-        let float = spec.sample_format == WavFormat::Float;
-        let bits = spec.bits_per_sample;
-        if !(float && bits == 32 || !float && matches!(bits, 8 | 16 | 24 | 32)) {
-            return Err(WavError::BadFormat(
-                "samples are neither 8, 16, 24 or 32-bit integers nor 32-bit floats",
-            ));
-        }
-        let mut wav = Self {
+        let value_bytes = fmt.block_align / fmt.channels;
+        let coding = match (spec.sample_format, value_bytes, spec.bits_per_sample) {
+            (WavFormat::Int, 1, 8) => Coding::U8,
+            (WavFormat::Int, 2, 16) => Coding::I16,
+            (WavFormat::Int, 3, 24) => Coding::I24,
+            (WavFormat::Int, 4, 24) => Coding::I24In32,
+            (WavFormat::Int, 4, 32) => Coding::I32,
+            (WavFormat::Float, 4, 32) => Coding::F32,
+            _ => {
+                return Err(WavError::BadFormat(
+                    "samples are neither 8, 16, 24 or 32-bit integers nor 32-bit floats",
+                ));
+            }
+        };
+        // `hound` has read the header and nothing more.
+        let (_, input) = reader.into_inner().into_inner();
+        Ok(Self {
             hz: spec.sample_rate,
             channels: usize::from(spec.channels),
-            bits,
-            float,
             available,
             read: 0,
-            block: Buffer::new(SampleFormat::I16),
+            block: Buffer::new(coding.sample_format()),
             ended: false,
             warnings,
-            reader,
-        };
-        wav.block = Buffer::new(wav.sample_format());
-        Ok(wav)
+            input,
+            bytes: Vec::new(),
+            coding,
+        })
     }
 
     /// 16-bit integers stay; all else is read as floats.
     pub fn sample_format(&self) -> SampleFormat {
-        if self.bits == 16 && !self.float {
-            SampleFormat::I16
-        } else {
-            SampleFormat::F32
-        }
+        self.coding.sample_format()
     }
 
-    fn encoding(&self) -> String {
-        let kind = if self.float { " float" } else { "" };
-        format!("{}-bit{kind}", self.bits)
+    fn encoding(&self) -> &'static str {
+        match self.coding {
+            Coding::U8 => "8-bit",
+            Coding::I16 => "16-bit",
+            Coding::I24 | Coding::I24In32 => "24-bit",
+            Coding::I32 => "32-bit",
+            Coding::F32 => "32-bit float",
+        }
     }
 
     /// Reads the next block of whole samples; an empty one at the end.
     pub fn next_values(&mut self) -> &Buffer {
-        let width = self.channels;
+        let sample = self.channels * self.coding.bytes();
         let left = usize::try_from(self.available - self.read).unwrap_or(usize::MAX);
         let wanted = if self.ended {
             0
         } else {
-            left.min(BLOCK) * width
+            left.min(BLOCK) * sample
         };
-        let result = match &mut self.block {
-            Buffer::I16(values) => fill(values, wanted, self.reader.samples::<i16>(), |v| v),
-            Buffer::F32(values) if self.float => {
-                fill(values, wanted, self.reader.samples::<f32>(), |v| v)
-            }
-            Buffer::F32(values) => {
-                // Full scale of an n-bit integer is 2^(n-1); the division is exact in f64.
-                let scale = 1.0 / f64::from(1_u32 << (self.bits - 1));
-                let convert = |v: i32| (f64::from(v) * scale) as f32;
-                fill(values, wanted, self.reader.samples::<i32>(), convert)
-            }
-        };
-        let whole = self.block.len() / width * width;
-        match &mut self.block {
-            Buffer::I16(values) => values.truncate(whole),
-            Buffer::F32(values) => values.truncate(whole),
-        }
-        self.read += (whole / width) as u64;
+        self.bytes.clear();
+        // What was read before an error is kept.
+        let result = (&mut self.input)
+            .take(wanted as u64)
+            .read_to_end(&mut self.bytes)
+            .and_then(|len| {
+                if len < wanted {
+                    return Err(io::Error::new(
+                        io::ErrorKind::UnexpectedEof,
+                        "the file became shorter while it was read",
+                    ));
+                }
+                Ok(())
+            });
+        let whole = self.bytes.len() / sample;
+        self.coding
+            .decode(&self.bytes[..whole * sample], &mut self.block);
+        self.read += whole as u64;
         if let Err(error) = result {
             self.ended = true;
             self.warnings.push(format!(
@@ -295,19 +304,6 @@ fn starts_chunk(input: &mut impl Read, left: u64) -> bool {
     }
     let len = u32::from_le_bytes([head[4], head[5], head[6], head[7]]);
     head[..4].iter().all(|b| (b' '..=b'~').contains(b)) && u64::from(len) + 8 <= left
-}
-
-fn fill<T, V>(
-    to: &mut Vec<V>,
-    wanted: usize,
-    from: impl Iterator<Item = hound::Result<T>>,
-    convert: impl Fn(T) -> V,
-) -> hound::Result<()> {
-    to.clear();
-    for value in from.take(wanted) {
-        to.push(convert(value?));
-    }
-    Ok(())
 }
 
 struct WavDecoder {

@@ -35,7 +35,7 @@ impl Failure {
             io::ErrorKind::PermissionDenied => {
                 format!("{path}: permission denied; make the file readable for this user")
             }
-            io::ErrorKind::IsADirectory => format!("{path}: is a directory; give an audio file"),
+            io::ErrorKind::IsADirectory => format!("{path}: is a directory; give a file"),
             _ => format!("{path}: cannot be opened: {error}"),
         })
     }

@@ -300,6 +300,20 @@ fn standard_input_that_is_not_pcm_gives_one_line_and_nothing_else() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn pipes_by_name_are_refused_with_a_way_out() {
+    // Standard input as a file: a pipe here, whatever is in it.
+    let ran = pipe(&["analyze", "/dev/stdin"], b"RIFF");
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("is a pipe") && ran.stderr.contains("`-`"),
+        "{}",
+        ran.stderr
+    );
+    assert!(ran.stdout.is_empty());
+}
+
 #[test]
 fn wrong_usage_is_one_line_and_code_2() {
     let clip = fixtures().join("clicks/audio.wav");

@@ -133,13 +133,23 @@ impl Source {
             })?;
             return raw::open_stdin(layout);
         }
-        let mut file = File::open(path).map_err(|error| Failure::opening(path, &error))?;
-        if file.metadata().is_ok_and(|meta| meta.is_dir()) {
+        // Before it is opened: that would wait for the pipe's other end.
+        let kind = std::fs::metadata(path)
+            .map_err(|error| Failure::opening(path, &error))?
+            .file_type();
+        if kind.is_dir() {
+            return Err(Failure::opening(
+                path,
+                &std::io::ErrorKind::IsADirectory.into(),
+            ));
+        }
+        if !kind.is_file() {
             return Err(Failure::input(format!(
-                "{}: is a directory; give an audio file",
+                "{}: is a pipe or device, which cannot be searched; save it to a file first, or pipe raw PCM to `-`",
                 path.display()
             )));
         }
+        let mut file = File::open(path).map_err(|error| Failure::opening(path, &error))?;
         let mut magic = Vec::with_capacity(12);
         (&mut file)
             .take(12)

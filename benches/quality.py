@@ -221,7 +221,7 @@ def judged(found):
     vad, drift, cost, resample = (found[key] for key in ("vad", "drift", "guard cost", "resample"))
     lines = []
     for branch in ("16 kHz", "8 kHz"):
-        lines.append(bar(f"parity, {branch}: max |p - onnx|", f"<= {BARS['parity']:g}", found[f"parity {branch}"], lambda f: (
+        lines.append(bar(f"parity, {branch}: max abs(p - onnx)", f"<= {BARS['parity']:g}", found[f"parity {branch}"], lambda f: (
             f"{f['worst']:.2e} ({f['where']}); median clip {f['median']:.1e}; {f['windows']:,} windows, {f['clips']} clips",
             f["worst"] <= BARS["parity"])))
         lines.append(bar(f"parity, {branch}: windows across 0.5 or 0.35", f"{BARS['parity_flips']}", found[f"parity {branch}"],

@@ -522,7 +522,8 @@ impl Figure {
             } else {
                 (
                     format!("turn {}", turn.number + 1),
-                    format!("  +{delay:.0} ms · {}", turn.why),
+                    // Spaces that XML does not fold.
+                    format!("\u{a0}\u{a0}+{delay:.0} ms · {}", turn.why),
                 )
             };
             let bold_width = text_width(&bold, LABEL_TEXT, Weight::Bold);
@@ -542,18 +543,7 @@ impl Figure {
                     1.0,
                 );
             }
-            scene.text(
-                (left, y),
-                Anchor::Start,
-                LABEL_TEXT,
-                Weight::Bold,
-                TURN,
-                bold,
-            );
-            if !rest.is_empty() {
-                let at = (left + bold_width, y);
-                scene.text(at, Anchor::Start, LABEL_TEXT, Weight::Regular, TURN, rest);
-            }
+            scene.label((left, y), LABEL_TEXT, TURN, &bold, &rest);
         }
     }
 }

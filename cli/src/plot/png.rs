@@ -74,6 +74,7 @@ fn draw(pixels: &mut Pixmap, shape: &Shape, transform: Transform) {
             weight,
             fill,
             text,
+            rest,
         } => {
             let width = text_width(text, *size, *weight);
             let left = match anchor {
@@ -82,6 +83,8 @@ fn draw(pixels: &mut Pixmap, shape: &Shape, transform: Transform) {
                 Anchor::End => at.0 - width,
             };
             let path = glyphs(text, left, at.1, *size, *weight);
+            fill_path(pixels, path, *fill, transform);
+            let path = glyphs(rest, left + width, at.1, *size, Weight::Regular);
             fill_path(pixels, path, *fill, transform);
         }
     }

@@ -73,6 +73,8 @@ pub(super) enum Shape {
         weight: Weight,
         fill: Color,
         text: String,
+        /// What follows `text` in regular weight.
+        rest: String,
     },
 }
 
@@ -184,6 +186,20 @@ impl Scene {
             weight,
             fill,
             text: text.into(),
+            rest: String::new(),
+        });
+    }
+
+    /// A bold word and a regular rest, from left to right.
+    pub(super) fn label(&mut self, at: (f32, f32), size: f32, fill: Color, bold: &str, rest: &str) {
+        self.shapes.push(Shape::Text {
+            at,
+            anchor: Anchor::Start,
+            size,
+            weight: Weight::Bold,
+            fill,
+            text: bold.into(),
+            rest: rest.into(),
         });
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::scene::{Anchor, Color, Scene, Shape, Weight};
+use super::scene::{Anchor, Color, Scene, Shape, Weight, text_width};
 
 /// First the font the widths were measured with, then what systems have.
 const FONTS: &str = "'DejaVu Sans Condensed', 'DejaVu Sans', Verdana, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif";
@@ -98,27 +98,60 @@ fn write_shape(out: &mut String, shape: &Shape) {
             weight,
             fill,
             text,
+            rest,
         } => {
             let anchor = match anchor {
                 Anchor::Start => "",
                 Anchor::Middle => " text-anchor=\"middle\"",
                 Anchor::End => " text-anchor=\"end\"",
             };
+            let bold = weight;
             let weight = match weight {
                 Weight::Regular => "",
                 Weight::Bold => " font-weight=\"bold\"",
             };
+            let content = if rest.is_empty() {
+                escape(text)
+            } else {
+                // No second x: the rest begins where the bold part ends, whatever the font.
+                format!(
+                    "<tspan>{}</tspan><tspan font-weight=\"normal\">{}</tspan>",
+                    escape(text),
+                    escape(rest)
+                )
+            };
             writeln!(
                 out,
-                "<text x=\"{}\" y=\"{}\" font-size=\"{}\"{anchor}{weight} {}>{}</text>",
+                "<text x=\"{}\" y=\"{}\" font-size=\"{}\"{anchor}{weight} {}{}>{content}</text>",
                 number(at.0),
                 number(at.1),
                 number(*size),
                 paint("fill", *fill),
-                escape(text)
+                length(*size, &[(text, *bold), (rest, Weight::Regular)]),
             )
         }
     };
+}
+
+/// Makes another font take the room that was measured, so that neighbours do not overlap. Nothing for writing that
+/// the measuring font does not have: its width is not known.
+fn length(size: f32, parts: &[(&String, Weight)]) -> String {
+    let known = |(text, weight): &(&String, Weight)| {
+        text.chars().all(|c| weight.face().glyph_index(c).is_some())
+    };
+    let width: f32 = parts
+        .iter()
+        .map(|(text, weight)| text_width(text, size, *weight))
+        .sum();
+    // One letter has no neighbour to run into.
+    let letters: usize = parts.iter().map(|(text, _)| text.chars().count()).sum();
+    if letters < 2 || !parts.iter().all(known) {
+        return String::new();
+    }
+    format!(
+        " textLength=\"{}\" lengthAdjust=\"spacingAndGlyphs\"",
+        number(width)
+    )
 }
 
 fn paint(attribute: &str, color: Color) -> String {
@@ -176,6 +209,38 @@ mod tests {
     #[test]
     fn file_names_cannot_break_out_of_the_markup() {
         assert_eq!(escape("a<b>&\"\u{1}"), "a&lt;b&gt;&amp;&quot;\u{fffd}");
+    }
+
+    #[test]
+    fn a_label_is_one_text_of_the_measured_width() {
+        let mut scene = Scene {
+            width: 100.0,
+            height: 50.0,
+            background: Color::rgb(0),
+            title: String::new(),
+            shapes: Vec::new(),
+        };
+        let ink = Color::rgb(0x12_3456);
+        scene.label((5.0, 9.0), 13.0, ink, "turn 1", "\u{a0}+500 ms");
+        scene.text(
+            (5.0, 9.0),
+            Anchor::Start,
+            13.0,
+            Weight::Regular,
+            ink,
+            "通話.wav",
+        );
+        let svg = render(&scene);
+        assert_eq!(svg.matches("<text ").count(), 2);
+        assert!(svg.contains(
+            "<tspan>turn 1</tspan><tspan font-weight=\"normal\">\u{a0}+500 ms</tspan></text>"
+        ));
+        let width = text_width("turn 1", 13.0, Weight::Bold)
+            + text_width("\u{a0}+500 ms", 13.0, Weight::Regular);
+        let attribute = format!("textLength=\"{}\"", number(width));
+        assert!(svg.contains(&attribute), "{svg}");
+        // The font cannot say how wide the second one is.
+        assert_eq!(svg.matches("textLength").count(), 1);
     }
 
     #[test]

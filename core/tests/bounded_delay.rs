@@ -1,4 +1,5 @@
 //! Rule 7: 0 <= decision - last voiced sample <= max_delay + one window, whatever the inputs.
+#![cfg(feature = "embedded-models")]
 
 mod common;
 

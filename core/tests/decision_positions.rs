@@ -1,4 +1,5 @@
 //! Rule 1: `at` is where it happened, `decided_at` is how much audio it took; both count input samples.
+#![cfg(feature = "embedded-models")]
 
 mod common;
 

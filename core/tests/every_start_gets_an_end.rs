@@ -1,4 +1,5 @@
 //! Rule 3: every start gets exactly one end, whatever happens to the stream.
+#![cfg(feature = "embedded-models")]
 
 mod common;
 

@@ -1,5 +1,6 @@
 //! The bodies of the fuzz targets, on inputs made from seeds: they keep compiling, and they find the shallow bugs
 //! without a fuzzer.
+#![cfg(feature = "embedded-models")]
 
 mod common;
 

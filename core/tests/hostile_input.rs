@@ -1,4 +1,5 @@
 //! Rule 8: no input can panic; errors say what to do, and nothing is lost by them.
+#![cfg(feature = "embedded-models")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Rule 10: a clock that starts late behaves as one that starts at 0.
+#![cfg(feature = "embedded-models")]
 
 mod common;
 

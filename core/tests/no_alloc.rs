@@ -1,4 +1,5 @@
 //! Rule 6: `process` and `handle` allocate nothing after construction.
+#![cfg(feature = "embedded-models")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Segments and the gaps between them give the input back, sample for sample.
+#![cfg(feature = "embedded-models")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Rule 5: `reset` equals fresh, replay equals live, two streams interleaved equal two streams alone.
+#![cfg(feature = "embedded-models")]
 
 mod common;
 

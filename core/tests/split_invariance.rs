@@ -1,4 +1,5 @@
 //! Rule 2: how audio is cut into blocks changes nothing.
+#![cfg(feature = "embedded-models")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Rule 4: heavy models are I/O. A query leaves as output, an answer returns as input; late, stale or missing answers are legal.
+#![cfg(feature = "embedded-models")]
 
 mod common;
 

@@ -20,26 +20,28 @@ pub(crate) struct ConfigArgs {
     pub(crate) set: Vec<String>,
 }
 
-/// Everything that can be set, with its default where it has one.
-pub(crate) const HELP: &str = r#"Settings of `--config FILE.toml` and `--set KEY=VALUE`. Durations are text with a unit: "250ms", "2.5s".
+/// Everything that can be set: a file that, as it is, changes nothing. What has no default, or one that depends on
+/// other settings or the recording, is commented out.
+pub(crate) const HELP: &str = r#"# Settings of `--config FILE.toml` and `--set KEY=VALUE`. Durations are text with a unit: "250ms", "2.5s".
+# Lines that begin with # are examples; what holds without them is in brackets.
 
-  activation_threshold     = 0.5       probability at which speech begins
-  deactivation_threshold   = 0.35      probability at which it ends (default: activation - 0.15)
-  min_speech_duration      = "50ms"    speech needed before a segment starts
-  min_silence_duration     = "250ms"   silence that ends a segment
-  prefix_padding_duration  = "500ms"   audio kept before a segment
-  tail_padding_duration    = "250ms"   audio kept after it (default and most: min_silence_duration)
-  max_segment_duration     = "30s"     longer speech is split at a pause
-  endpointing              = "fixed"   or "dynamic": min_delay is learned from the pauses heard
-  min_delay                = "500ms"   silence after the last voiced sample that ends a turn
-  max_delay                = "3s"      the longest such silence, whatever is waited for
-  alpha                    = 0.9       weight of history in dynamic endpointing
-  max_turn_duration        = "60s"     ends any turn after this long (default: never)
-  smoothing                = 0.35      weight of the probability before (default: none)
-  state_guard              = true      keep the model from going deaf in long noise or music
-  model_rate               = 16000     or 8000: which branch of the VAD model (default: 8000 for 8 kHz audio and below)
-  channel                  = 0         listen to one channel, from 0 (default: the mean of all)
-  preset                   = "default" or "livekit-core", "livekit-plugin": what those detectors do, for comparing
+activation_threshold      = 0.5       # probability at which speech begins
+# deactivation_threshold  = 0.35      # probability at which it ends (activation_threshold - 0.15)
+min_speech_duration       = "50ms"    # speech needed before a segment starts
+min_silence_duration      = "250ms"   # silence that ends a segment
+prefix_padding_duration   = "500ms"   # audio kept before a segment
+# tail_padding_duration   = "250ms"   # audio kept after it (as long as min_silence_duration, which is also the most)
+max_segment_duration      = "30s"     # longer speech is split at a pause
+endpointing               = "fixed"   # or "dynamic": min_delay is learned from the pauses heard
+min_delay                 = "500ms"   # silence after the last voiced sample that ends a turn
+max_delay                 = "3s"      # the longest such silence, whatever is waited for
+alpha                     = 0.9       # weight of history in dynamic endpointing
+# max_turn_duration       = "60s"     # ends any turn after this long (never)
+# smoothing               = 0.35      # weight of the probability before (none)
+state_guard               = true      # keep the model from going deaf in long noise or music
+# model_rate              = 16000     # or 8000: which branch of the VAD model (8000 for 8 kHz audio and below)
+# channel                 = 0         # listen to one channel, from 0 (the mean of all)
+preset                    = "default" # or "livekit-core", "livekit-plugin": what those do, for all lines left out
 "#;
 
 /// The file as it is read.
@@ -152,7 +154,8 @@ impl ConfigArgs {
             None => toml::Table::new(),
         };
         let from = match &self.config {
-            Some(path) => path.display().to_string(),
+            Some(path) if self.set.is_empty() => path.display().to_string(),
+            Some(path) => format!("{} with --set", path.display()),
             None => "--set".into(),
         };
         for pair in &self.set {
@@ -369,8 +372,10 @@ mod tests {
 
     #[test]
     fn every_documented_setting_is_accepted() {
-        for line in HELP.lines().filter(|line| line.contains(" = ")) {
-            let mut words = line.split_whitespace();
+        let lines: Vec<&str> = HELP.lines().filter(|line| line.contains(" = ")).collect();
+        assert_eq!(lines.len(), 17, "one for each field of `Settings`");
+        for line in lines {
+            let mut words = line.trim_start_matches("# ").split_whitespace();
             let key = words.next().expect("key");
             let value = words.nth(1).expect("value");
             let result = read(&[&format!("{key}={value}")]);
@@ -379,26 +384,51 @@ mod tests {
     }
 
     #[test]
-    fn defaults_of_the_help_are_those_of_the_detector() {
-        // The lines whose value the help does not call something else.
-        let lines = HELP
-            .lines()
-            .filter(|l| l.contains(" = ") && !l.contains("(default: "));
-        let sets: Vec<String> = lines
-            .filter(|l| {
-                !["alpha", "tail_padding", "endpointing"]
-                    .iter()
-                    .any(|k| l.contains(k))
-            })
-            .map(|l| l.split_whitespace().take(3).collect::<String>())
-            .collect();
-        let sets: Vec<&str> = sets.iter().map(String::as_str).collect();
-        let format = Format::new(48_000, 1, listenkit::SampleFormat::I16).expect("valid");
-        let plain = read(&[]).expect("empty").detector(format);
-        let spelt = read(&sets)
-            .expect("valid")
-            .detector(format)
-            .endpointing(Endpointing::LEGACY);
-        assert_eq!(plain.endpointing(Endpointing::LEGACY), spelt);
+    fn the_help_as_a_file_changes_nothing() {
+        let settings = toml::from_str::<Settings>(HELP).expect("the help is TOML");
+        let spelt = Config {
+            settings,
+            from: "help".into(),
+            model_rate: None,
+        };
+        let plain = read(&[]).expect("empty");
+        for hz in [8_000, 48_000] {
+            let format = Format::new(hz, 2, listenkit::SampleFormat::I16).expect("valid");
+            // What holds where none is set and there is no turn model.
+            let plain = plain.detector(format).endpointing(Endpointing::LEGACY);
+            assert_eq!(plain, spelt.detector(format));
+        }
+        // A changed line brings no contradiction with those that stay.
+        let format = Format::new(16_000, 1, listenkit::SampleFormat::I16).expect("valid");
+        for (line, changed) in [("= 0.5 ", "= 0.3 "), ("= \"250ms\"", "= \"100ms\"")] {
+            let text = HELP.replacen(line, changed, 1);
+            assert_ne!(text, HELP);
+            let settings = toml::from_str::<Settings>(&text).expect("TOML");
+            let config = Config {
+                settings,
+                ..spelt.clone()
+            };
+            let vad = listenkit::vad::SileroVad::embedded(VadRate::Hz16000).expect("embedded");
+            assert!(
+                listenkit::Detector::new(config.detector(format), &vad).is_ok(),
+                "{changed}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_error_blames_all_places_it_may_come_from() {
+        let error = listenkit::ConfigError::Probability {
+            name: "activation_threshold",
+            value: 2.0,
+        };
+        let message = read(&["activation_threshold=2"])
+            .expect("a number")
+            .failure(&error)
+            .to_string();
+        assert!(
+            message.starts_with("--set: activation_threshold is 2"),
+            "{message}"
+        );
     }
 }

@@ -16,6 +16,8 @@ pub enum Failure {
     OutputClosed,
 }
 
+const DISK_FULL: &str = "the disk is full; free some space";
+
 impl Failure {
     /// Exit code 1, with the line to print.
     pub fn input(message: impl Into<String>) -> Self {
@@ -40,15 +42,27 @@ impl Failure {
         })
     }
 
-    /// A file that could not be written.
+    /// A file or folder that could not be written.
     pub fn writing(path: &Path, error: &io::Error) -> Self {
+        let no_folder = path
+            .parent()
+            .is_some_and(|folder| !folder.as_os_str().is_empty() && !folder.is_dir());
         let path = path.display();
         Self::Input(match error.kind() {
-            io::ErrorKind::NotFound => {
+            io::ErrorKind::NotFound if no_folder => {
                 format!("{path}: cannot be written; its folder does not exist, create it first")
             }
-            io::ErrorKind::PermissionDenied => {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                 format!("{path}: permission denied; choose a place this user may write to")
+            }
+            // Only folders are created where something must not be yet.
+            io::ErrorKind::AlreadyExists => format!("{path}: is a file; --out needs a folder"),
+            io::ErrorKind::NotADirectory => {
+                format!("{path}: cannot be written; a part of this path is a file, not a folder")
+            }
+            io::ErrorKind::IsADirectory => format!("{path}: is a folder; name a file"),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                format!("{path}: {DISK_FULL}")
             }
             _ => format!("{path}: cannot be written: {error}"),
         })
@@ -56,10 +70,12 @@ impl Failure {
 
     /// Standard output could not be written.
     pub fn output(error: &io::Error) -> Self {
-        if error.kind() == io::ErrorKind::BrokenPipe {
-            Self::OutputClosed
-        } else {
-            Self::Input(format!("standard output cannot be written: {error}"))
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::OutputClosed,
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::Input(format!("standard output: {DISK_FULL}"))
+            }
+            _ => Self::Input(format!("standard output cannot be written: {error}")),
         }
     }
 

@@ -315,6 +315,42 @@ fn pipes_by_name_are_refused_with_a_way_out() {
 }
 
 #[test]
+fn places_that_cannot_be_written_are_named_before_anything_is_heard() {
+    let folder = scratch("unwritable");
+    std::fs::create_dir(folder.join("dir.svg")).expect("created");
+    std::fs::write(folder.join("file"), "kept").expect("written");
+    let clip = fixtures().join("clicks/audio.wav");
+    let cases = [
+        ("--plot", "dir.svg", "name a file"),
+        ("--plot", "file/x.svg", "not a folder"),
+        ("--plot", "missing/x.svg", "create it first"),
+        ("--out", "file", "needs a folder"),
+        ("--out", "file/sub", "not a folder"),
+    ];
+    for (option, place, word) in cases {
+        let command = if option == "--out" {
+            "segment"
+        } else {
+            "analyze"
+        };
+        let place = folder.join(place);
+        let ran = run(&[command, str(&clip), option, str(&place)]);
+        assert_eq!(ran.code, 1, "{place:?}: {}", ran.stderr);
+        assert_eq!(ran.stderr.lines().count(), 1, "{place:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains(word), "{place:?}: {}", ran.stderr);
+        assert!(ran.stdout.is_empty(), "{place:?}");
+    }
+    assert_eq!(std::fs::read(folder.join("file")).expect("there"), b"kept");
+    // Looking whether a place can be written leaves nothing there when the recording then fails.
+    let place = folder.join("later.svg");
+    assert_eq!(
+        run(&["analyze", "missing.wav", "--plot", str(&place)]).code,
+        1
+    );
+    assert!(!place.exists());
+}
+
+#[test]
 fn wrong_usage_is_one_line_and_code_2() {
     let clip = fixtures().join("clicks/audio.wav");
     let clip = str(&clip);

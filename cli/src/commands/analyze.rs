@@ -1,5 +1,6 @@
 //! `listenkit analyze`: a timeline of a recording, as text, JSON or a picture.
 
+use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -63,12 +64,7 @@ pub(crate) fn run(args: &Args, kernel: Option<KernelLevel>) -> Result<(), Failur
         Some(path) => {
             let picture = Picture::of(path)?;
             // Before an hour of audio has been heard for nothing.
-            if path
-                .parent()
-                .is_some_and(|folder| !folder.as_os_str().is_empty() && !folder.is_dir())
-            {
-                return Err(Failure::writing(path, &io::ErrorKind::NotFound.into()));
-            }
+            try_writing(path).map_err(|error| Failure::writing(path, &error))?;
             Some((path.as_path(), picture))
         }
         None => None,
@@ -96,6 +92,27 @@ pub(crate) fn run(args: &Args, kernel: Option<KernelLevel>) -> Result<(), Failur
             counted(args.files.len() as u64, "recording")
         ))),
     }
+}
+
+/// Whether a file can be written; leaves everything as it was.
+fn try_writing(path: &Path) -> io::Result<()> {
+    let there = path.metadata();
+    // Opening a pipe waits for its reader, closing it sends it away.
+    if there
+        .as_ref()
+        .is_ok_and(|meta| !meta.is_file() && !meta.is_dir())
+    {
+        return Ok(());
+    }
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)?;
+    if there.is_err() {
+        std::fs::remove_file(path)?;
+    }
+    Ok(())
 }
 
 fn analyze(

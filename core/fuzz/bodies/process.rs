@@ -1,6 +1,7 @@
 //! Any bytes, read as a script of blocks and inputs: nothing panics, every start gets one end, a segment's audio is there
 //! when it comes out, no output is lost.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use listenkit::{
@@ -146,8 +147,13 @@ fn detector(next: &mut impl FnMut() -> Option<u8>) -> Option<Detector> {
     }
     // Low thresholds make speech out of almost anything.
     config = config.activation_threshold(f32::from(next()?) / 2550.0);
-    let vad = SileroVad::embedded(VadRate::Hz16000).expect("the embedded weights load");
-    Some(Detector::new(config, &vad).expect("every setting is within its bounds"))
+    Some(Detector::new(config, vad()).expect("every setting is within its bounds"))
+}
+
+/// Unpacked once: a fuzzer would spend most of its time on it otherwise.
+fn vad() -> &'static SileroVad {
+    static VAD: OnceLock<SileroVad> = OnceLock::new();
+    VAD.get_or_init(|| SileroVad::embedded(VadRate::Hz16000).expect("the embedded weights load"))
 }
 
 /// A block of noise; its length, loudness and format come from the script. It may be refused.

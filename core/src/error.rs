@@ -39,7 +39,7 @@ pub enum ConfigError {
     },
     /// The deactivation threshold is above the activation threshold, so there is no hysteresis.
     #[error(
-        "deactivation threshold {deactivation} is above the activation threshold {activation}: lower it, or leave it out to get activation - 0.15"
+        "deactivation_threshold {deactivation} is above activation_threshold {activation}: lower it, or leave it out to get activation - 0.15"
     )]
     Thresholds {
         /// Probability at which speech begins.

@@ -147,8 +147,8 @@ impl DetectorConfig {
         self
     }
 
-    /// Smoothing of the probabilities: the weight of the value before, 0.0..1.0. Default none: Silero is smooth
-    /// enough, and smoothing costs a window of delay.
+    /// Smoothing of the probabilities: the weight of the value before, 0.0..1.0. Default none: smoothing can delay a start
+    /// by a window, and the hysteresis of the two thresholds does its work without.
     #[must_use]
     pub const fn smoothing(mut self, weight: Option<f32>) -> Self {
         self.smoothing = weight;

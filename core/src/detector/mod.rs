@@ -115,7 +115,7 @@ pub struct Detector {
 }
 
 impl Detector {
-    /// A detector for one stream. Allocates here, and only here.
+    /// A detector for one stream. Allocates here, and again only at a change of format.
     ///
     /// # Errors
     /// [`ConfigError`] if a setting is out of range or two contradict each other; it names them.

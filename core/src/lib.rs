@@ -43,10 +43,12 @@
 mod buf;
 mod config;
 mod detector;
+mod dsp;
 mod endpointer;
 pub mod error;
 pub mod event;
 pub mod nn;
+mod overlap;
 pub mod pcm;
 pub mod resample;
 mod segmenter;

@@ -1,0 +1,1 @@
+//! Signal maths that models share.

@@ -41,6 +41,55 @@ impl Matrix {
         }
     }
 
+    /// A matrix of zeros, to be filled by [`Matrix::repack`] or [`Matrix::repack_transposed`]. `columns` is rounded up to whole
+    /// panels.
+    pub fn zeros(rows: usize, columns: usize) -> Self {
+        let columns = columns.next_multiple_of(PANEL);
+        Self {
+            rows,
+            columns,
+            data: AlignedVec::zeros(rows * columns),
+        }
+    }
+
+    /// Replaces the matrix, without allocating: element (i, j) becomes `x[i * stride + j]` for the first `columns`
+    /// columns, and 0 in the others.
+    ///
+    /// For matrices that are themselves computed, such as the values of an attention head.
+    ///
+    /// # Panics
+    /// When `columns` is more than the matrix has, or `x` is shorter than its rows.
+    pub fn repack(&mut self, x: &[f32], stride: usize, columns: usize) {
+        assert!(columns <= self.columns, "{columns} columns do not fit");
+        let rows = self.rows;
+        for i in 0..rows {
+            let row = &x[i * stride..][..columns];
+            for (panel, y) in self.data.chunks_exact_mut(rows * PANEL).enumerate() {
+                let row = row.get(panel * PANEL..).unwrap_or_default();
+                let (y, here) = (&mut y[i * PANEL..][..PANEL], row.len().min(PANEL));
+                y[..here].copy_from_slice(&row[..here]);
+                y[here..].fill(0.0);
+            }
+        }
+    }
+
+    /// Replaces the matrix, without allocating: element (i, j) becomes `x[j * stride + i]` for the first `columns`
+    /// columns, and 0 in the others. Row `j` of `x` becomes column `j`.
+    ///
+    /// For the keys of an attention head, whose products with the queries are wanted.
+    ///
+    /// # Panics
+    /// When `columns` is more than the matrix has, or `x` is shorter than that many rows.
+    pub fn repack_transposed(&mut self, level: Level, x: &[f32], stride: usize, columns: usize) {
+        assert!(columns <= self.columns, "{columns} columns do not fit");
+        assert!(
+            columns == 0 || x.len() >= (columns - 1) * stride + self.rows,
+            "inputs shorter than {columns} rows"
+        );
+        // SAFETY: the assertions above are what the body asks for.
+        unsafe { repack_transposed_entry(level, self, x, stride, columns) }
+    }
+
     /// Inputs per output.
     pub fn rows(&self) -> usize {
         self.rows
@@ -56,6 +105,53 @@ impl Matrix {
     pub(crate) fn panel(&self, panel: usize) -> *const f32 {
         debug_assert!(panel < self.columns / PANEL);
         self.data.as_ptr().wrapping_add(panel * self.rows * PANEL)
+    }
+}
+
+dispatch!(unsafe fn repack_transposed_entry(
+    matrix: &mut Matrix, x: &[f32], stride: usize, columns: usize
+) = repack_transposed_body);
+
+/// Blocks of 16 x 16 are transposed in registers; what is left at the edges goes one by one.
+///
+/// # Safety
+/// The assertions of [`Matrix::repack_transposed`] hold.
+#[inline(always)]
+unsafe fn repack_transposed_body<V: F32x16>(
+    _: PhantomData<V>,
+    matrix: &mut Matrix,
+    x: &[f32],
+    stride: usize,
+    columns: usize,
+) {
+    let rows = matrix.rows;
+    let whole = rows - rows % 16;
+    for column in (0..matrix.columns).step_by(16) {
+        let here = columns.saturating_sub(column).min(16);
+        let at = column / PANEL * rows * PANEL + column % PANEL;
+        let y = &mut matrix.data[at..];
+        if here == 16 {
+            for i in (0..whole).step_by(16) {
+                let mut block = [V::splat(0.0); 16];
+                // SAFETY: rows `column..column + 16` of `x` exist, with inputs `i..i + 16`; sixteen rows of the matrix
+                // from `i` exist, with sixteen columns from `column`.
+                unsafe {
+                    for (j, v) in block.iter_mut().enumerate() {
+                        *v = V::load(x.as_ptr().add((column + j) * stride + i));
+                    }
+                    V::transpose(&mut block);
+                    for (r, v) in block.iter().enumerate() {
+                        v.store(y.as_mut_ptr().add((i + r) * PANEL));
+                    }
+                }
+            }
+        }
+        for i in if here == 16 { whole..rows } else { 0..rows } {
+            for j in 0..16 {
+                let value = (j < here).then(|| x[(column + j) * stride + i]);
+                y[i * PANEL + j] = value.unwrap_or(0.0);
+            }
+        }
     }
 }
 
@@ -316,6 +412,38 @@ mod tests {
                         );
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_repacked_matrix_is_the_one_packed_from_the_same_elements() {
+        for level in Level::available() {
+            for (rows, columns) in [(64, 400), (400, 64), (37, 100), (16, 16), (5, 3), (20, 128)] {
+                // Garbage first: a repack must also clear what it does not fill.
+                let mut m = Matrix::zeros(rows, columns);
+                assert_eq!(m.columns(), columns.next_multiple_of(PANEL));
+                m.data.fill(f32::NAN);
+                let stride = columns + 5;
+                let x: Vec<f32> = (0..(rows - 1) * stride + columns).map(number).collect();
+                m.repack(&x, stride, columns);
+                let expected = Matrix::from_fn(rows, m.columns(), |i, j| {
+                    if j < columns { x[i * stride + j] } else { 0.0 }
+                });
+                assert_eq!(m.data[..], expected.data[..], "{rows} x {columns}");
+
+                m.data.fill(f32::NAN);
+                let stride = rows + 3;
+                let x: Vec<f32> = (0..(columns - 1) * stride + rows).map(number).collect();
+                m.repack_transposed(level, &x, stride, columns);
+                let expected = Matrix::from_fn(rows, m.columns(), |i, j| {
+                    if j < columns { x[j * stride + i] } else { 0.0 }
+                });
+                assert_eq!(
+                    m.data[..],
+                    expected.data[..],
+                    "{level:?} {rows} x {columns}"
+                );
             }
         }
     }

@@ -67,6 +67,6 @@ pub use event::{
 };
 pub use pcm::{Downmix, Format, Frame, SampleFormat, Samples};
 pub use stats::Stats;
-pub use turn::{TurnAudio, TurnContext, TurnModel};
+pub use turn::{Expectation, Language, TurnAudio, TurnContext, TurnModel};
 pub use units::{Probability, SampleCount, SamplePos, SampleRate};
 pub use vad::{KernelLevel, SileroVad, StateGuard, VadBatch, VadRate, VadState};

@@ -19,6 +19,7 @@ mod level;
 mod lstm;
 mod math;
 mod matrix;
+mod rows;
 mod simd;
 mod sparse;
 mod stft;
@@ -31,5 +32,6 @@ pub use lstm::{
 };
 pub use math::{copy_bounded, exp, sigmoid, sigmoid_one, tanh};
 pub use matrix::{Matrix, PANEL, Source, affine, affine_rows};
+pub use rows::{gelu, layer_norm, softmax};
 pub use sparse::add_sparse_rows;
 pub use stft::{Stft, StftSize};

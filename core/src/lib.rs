@@ -62,11 +62,11 @@ pub use config::{DetectorConfig, Endpointing, TurnModelOptions};
 pub use detector::{Audio, Detector, Input, Outputs};
 pub use error::{ConfigError, InputError, ModelError};
 pub use event::{
-    EndOfSpeech, EndOfTurn, EndReason, Event, FormatChanged, Gap, Output, Segment, StartOfSpeech,
-    TurnAmended, TurnEndReason, TurnQuery, Wait, WindowScore,
+    CueSet, CueVote, EndOfSpeech, EndOfTurn, EndReason, Event, Expectation, FormatChanged, Gap,
+    Output, Segment, StartOfSpeech, TurnAmended, TurnEndReason, TurnQuery, Wait, WindowScore,
 };
 pub use pcm::{Downmix, Format, Frame, SampleFormat, Samples};
 pub use stats::Stats;
-pub use turn::{Expectation, Language, TurnAudio, TurnContext, TurnModel};
+pub use turn::{Language, TurnAudio, TurnContext, TurnModel};
 pub use units::{Probability, SampleCount, SamplePos, SampleRate};
 pub use vad::{KernelLevel, SileroVad, StateGuard, VadBatch, VadRate, VadState};

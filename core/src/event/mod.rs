@@ -4,8 +4,14 @@
 //! much audio had to be seen to know it: both are positions at the input rate, and their difference is the decision
 //! delay, the same on every machine.
 
+mod cue;
+mod expectation;
+
 use crate::pcm::Format;
 use crate::units::{Probability, SampleCount, SamplePos};
+
+pub use cue::{CueSet, CueVote};
+pub use expectation::Expectation;
 
 /// One thing the detector says.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -5,10 +5,8 @@
 //! answer returns as [`Input::TurnAnswer`](crate::Input::TurnAnswer). This trait is the shape models have in common, so that a host can
 //! be written once for all of them.
 
-mod expectation;
 mod language;
 
-pub use expectation::Expectation;
 pub use language::Language;
 
 use crate::error::ModelError;

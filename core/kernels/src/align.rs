@@ -5,6 +5,38 @@ use core::ops::{Deref, DerefMut};
 #[repr(C, align(64))]
 pub struct Lanes(pub [f32; 16]);
 
+/// A heap buffer of bytes that starts on a cache line and ends with one.
+#[derive(Clone, Debug)]
+pub(crate) struct AlignedBytes {
+    lanes: Vec<Lanes>,
+}
+
+impl AlignedBytes {
+    /// At least `len` zeros.
+    pub(crate) fn zeros(len: usize) -> Self {
+        Self {
+            lanes: vec![Lanes([0.0; 16]); len.div_ceil(64)],
+        }
+    }
+}
+
+impl Deref for AlignedBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: a `Lanes` is 64 initialised bytes without padding, and any byte is a valid `u8`.
+        unsafe { core::slice::from_raw_parts(self.lanes.as_ptr().cast(), 64 * self.lanes.len()) }
+    }
+}
+
+impl DerefMut for AlignedBytes {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        let len = 64 * self.lanes.len();
+        // SAFETY: as in `deref`; any bytes are valid floats, and `&mut self` makes the borrow exclusive.
+        unsafe { core::slice::from_raw_parts_mut(self.lanes.as_mut_ptr().cast(), len) }
+    }
+}
+
 /// A heap buffer of `f32` that starts on a cache line, so that no vector load straddles two.
 #[derive(Clone, Debug)]
 pub struct AlignedVec {

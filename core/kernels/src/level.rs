@@ -39,17 +39,29 @@ impl core::fmt::Display for KernelLevel {
 }
 
 /// Proof that this machine runs a [`KernelLevel`]. Kernels take it and need no check of their own.
+///
+/// A level also knows whether the integer kernels may use the machine's dot products of bytes (VNNI on x86-64, `dotprod` on
+/// ARM), which are separate features there. Results do not depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Level(KernelLevel);
+pub struct Level {
+    kind: KernelLevel,
+    byte_dot: bool,
+}
 
 impl Level {
     /// The fastest level of this machine.
     pub fn detect() -> Self {
         let best = KernelLevel::ALL.into_iter().rev().find_map(Self::new);
-        best.expect("the portable level is always there")
+        let best = best.expect("the portable level is always there");
+        Self {
+            byte_dot: has_byte_dot(best.kind),
+            ..best
+        }
     }
 
     /// The level asked for, or `None` where the machine lacks its instructions.
+    ///
+    /// Asked for by name, AVX2 is AVX2 alone even where [`Level::detect`] would add AVX-VNNI to it.
     pub fn new(level: KernelLevel) -> Option<Self> {
         let there = match level {
             KernelLevel::Portable => true,
@@ -68,7 +80,10 @@ impl Level {
             #[allow(unreachable_patterns)]
             _ => false,
         };
-        there.then_some(Self(level))
+        there.then(|| Self {
+            kind: level,
+            byte_dot: level != KernelLevel::Avx2 && has_byte_dot(level),
+        })
     }
 
     /// Every level of this machine, slowest first.
@@ -78,7 +93,33 @@ impl Level {
 
     /// The plain name of the level that this proves.
     pub fn kind(self) -> KernelLevel {
-        self.0
+        self.kind
+    }
+
+    /// Whether the integer kernels use dot products of bytes.
+    pub fn byte_dot(self) -> bool {
+        self.byte_dot
+    }
+
+    /// The same level without dot products of bytes, to test and time what machines without them run.
+    pub fn without_byte_dot(self) -> Self {
+        Self {
+            byte_dot: false,
+            ..self
+        }
+    }
+}
+
+/// Whether this machine has dot products of bytes that go with the level.
+fn has_byte_dot(level: KernelLevel) -> bool {
+    match level {
+        #[cfg(target_arch = "x86_64")]
+        KernelLevel::Avx2 => is_x86_feature_detected!("avxvnni"),
+        #[cfg(target_arch = "x86_64")]
+        KernelLevel::Avx512 => is_x86_feature_detected!("avx512vnni"),
+        #[cfg(target_arch = "aarch64")]
+        KernelLevel::Neon => std::arch::is_aarch64_feature_detected!("dotprod"),
+        _ => false,
     }
 }
 
@@ -142,7 +183,11 @@ mod tests {
         for level in KernelLevel::ALL {
             assert_eq!(KernelLevel::from_name(level.name()), Some(level));
         }
-        assert_eq!(Level::available().last(), Some(Level::detect()));
+        assert_eq!(
+            Level::available().last().map(Level::kind),
+            Some(Level::detect().kind())
+        );
+        assert!(!Level::detect().without_byte_dot().byte_dot());
         assert_eq!(
             Level::available().next().map(Level::kind),
             Some(KernelLevel::Portable)

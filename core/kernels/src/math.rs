@@ -9,7 +9,7 @@ use crate::simd::F32x16;
 use core::marker::PhantomData;
 
 /// 1.5 * 2^23: adding it leaves the nearest integer in the low mantissa bits.
-const ROUND: f32 = 12_582_912.0;
+pub(crate) const ROUND: f32 = 12_582_912.0;
 // 355 / 512, exact: written out as in Cephes.
 #[allow(clippy::excessive_precision)]
 const LN_2_HIGH: f32 = 0.693_359_375;

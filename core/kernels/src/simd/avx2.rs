@@ -54,6 +54,22 @@ unsafe impl F32x16 for Avx2 {
         Self(scale8(self.0, n.0), scale8(self.1, n.1))
     }
     #[inline(always)]
+    unsafe fn store_low_bytes(self, p: *mut u8) {
+        // SAFETY: the caller gives 16 writable bytes, and the level has AVX2.
+        unsafe {
+            let low = _mm256_set1_epi32(0xff);
+            let a = _mm256_and_si256(_mm256_castps_si256(self.0), low);
+            let b = _mm256_and_si256(_mm256_castps_si256(self.1), low);
+            // Packing works within 128-bit halves: the quarters come out as a0 b0 a1 b1.
+            let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi32(a, b));
+            let (first, last) = (
+                _mm256_castsi256_si128(words),
+                _mm256_extracti128_si256::<1>(words),
+            );
+            _mm_storeu_si128(p.cast(), _mm_packus_epi16(first, last));
+        }
+    }
+    #[inline(always)]
     fn reverse(self) -> Self {
         // SAFETY: bodies with this type run only behind `dispatch!`, whose level has AVX2.
         unsafe {
@@ -117,5 +133,12 @@ fn transpose8(r: &mut [__m256; 8]) {
             r[j] = _mm256_permute2f128_ps::<0x20>(q[j], q[4 + j]);
             r[4 + j] = _mm256_permute2f128_ps::<0x31>(q[j], q[4 + j]);
         }
+    }
+}
+
+impl From<(__m256, __m256)> for Avx2 {
+    #[inline(always)]
+    fn from((first, last): (__m256, __m256)) -> Self {
+        Self(first, last)
     }
 }

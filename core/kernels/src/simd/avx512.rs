@@ -55,6 +55,11 @@ unsafe impl F32x16 for Avx512 {
         })
     }
     #[inline(always)]
+    unsafe fn store_low_bytes(self, p: *mut u8) {
+        // SAFETY: the caller gives 16 writable bytes, and the level has AVX-512F.
+        unsafe { _mm_storeu_si128(p.cast(), _mm512_cvtepi32_epi8(_mm512_castps_si512(self.0))) }
+    }
+    #[inline(always)]
     unsafe fn compress(self, keep: Self, p: *mut f32) -> usize {
         // SAFETY: the caller gives 16 writable floats, and the level has AVX-512F.
         unsafe {
@@ -107,5 +112,12 @@ unsafe impl F32x16 for Avx512 {
                 rows[12 + j] = Self(_mm512_shuffle_f32x4::<0b11_01_11_01>(b, d));
             }
         }
+    }
+}
+
+impl From<__m512> for Avx512 {
+    #[inline(always)]
+    fn from(x: __m512) -> Self {
+        Self(x)
     }
 }

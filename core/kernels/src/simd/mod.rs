@@ -52,6 +52,11 @@ pub(crate) unsafe trait F32x16: Copy {
     fn sqrt(self) -> Self;
     /// `self * 2^n` for the integer in the low mantissa bits of `n` (a float that had 1.5 * 2^23 added to it).
     fn scale_by_low_bits(self, n: Self) -> Self;
+    /// Writes the lowest byte of each lane's bits: after 1.5 * 2^23 was added to a small integer, that integer's.
+    ///
+    /// # Safety
+    /// `p` is writable for 16 bytes.
+    unsafe fn store_low_bytes(self, p: *mut u8);
     /// Writes the lanes whose `keep` is not zero one after another, and returns how many they are. What follows them in the
     /// sixteen floats may be overwritten.
     ///

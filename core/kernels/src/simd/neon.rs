@@ -79,6 +79,16 @@ unsafe impl F32x16 for Neon {
         })
     }
     #[inline(always)]
+    unsafe fn store_low_bytes(self, p: *mut u8) {
+        // SAFETY: the caller gives 16 writable bytes, and the level has NEON.
+        unsafe {
+            let bits = |i: usize| vmovn_u32(vreinterpretq_u32_f32(self.0[i]));
+            let first = vmovn_u16(vcombine_u16(bits(0), bits(1)));
+            let last = vmovn_u16(vcombine_u16(bits(2), bits(3)));
+            vst1q_u8(p, vcombine_u8(first, last));
+        }
+    }
+    #[inline(always)]
     fn reverse(self) -> Self {
         // SAFETY: bodies with this type run only behind `dispatch!`, whose level has NEON.
         each(|i| unsafe {

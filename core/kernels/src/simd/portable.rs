@@ -83,6 +83,14 @@ unsafe impl F32x16 for Portable {
         })
     }
     #[inline(always)]
+    unsafe fn store_low_bytes(self, p: *mut u8) {
+        // SAFETY: the caller gives 16 writable bytes.
+        unsafe {
+            p.cast::<[u8; 16]>()
+                .write(self.0.map(|x| x.to_bits() as u8))
+        }
+    }
+    #[inline(always)]
     fn reverse(self) -> Self {
         Self(core::array::from_fn(|i| self.0[15 - i]))
     }

@@ -1,0 +1,287 @@
+//! Rows times matrix in bytes: activations quantised row by row as they come, weights once, sums exact in `i32`.
+//!
+//! The sums are integers, so every level and every tile shape gives the same ones; the few float operations that follow are
+//! in one order. Activations stay in -127..=127; weights may be -128. A panel of the matrix holds four inputs of each of
+//! its columns together, which is what the dot products of bytes take.
+
+mod dot;
+mod quantise;
+#[cfg(test)]
+mod tests;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+pub use quantise::{QuantisedRows, quantise_rows};
+
+use crate::align::AlignedBytes;
+use crate::simd::F32x16;
+use crate::{AlignedVec, Level, PANEL};
+use dot::{Dot, offset};
+
+/// Most inputs per output: 65536 * 255 * 128 is still an `i32`.
+const MOST_ROWS: usize = 65_536;
+
+/// A `[k, n]` matrix of signed bytes with a scale per column, packed in panels of [`PANEL`] columns.
+#[derive(Clone, Debug)]
+pub struct Int8Matrix {
+    rows: usize,
+    columns: usize,
+    data: AlignedBytes,
+    scales: AlignedVec,
+    /// Of each column, -128 times the sum of its weights.
+    corrections: Vec<i32>,
+}
+
+impl Int8Matrix {
+    /// Packs the matrix whose element (i, j) is `element(i, j) * scales[j]`; one scale for all columns is a slice of one.
+    ///
+    /// # Panics
+    /// When the number of columns is not a multiple of 16, the scales are not one or one per column, or there are more than
+    /// 65536 rows: shapes are the model's, never the input's.
+    pub fn from_fn(
+        rows: usize,
+        columns: usize,
+        element: impl Fn(usize, usize) -> i8,
+        scales: &[f32],
+    ) -> Self {
+        assert!(
+            columns.is_multiple_of(16),
+            "{columns} columns are not whole vectors of 16"
+        );
+        assert!(
+            scales.len() == 1 || scales.len() == columns,
+            "one scale, or one per column"
+        );
+        assert!(rows <= MOST_ROWS, "{rows} rows may overflow the sums");
+        let groups = rows.div_ceil(4);
+        let mut matrix = Self {
+            rows,
+            columns,
+            data: AlignedBytes::zeros(4 * groups * columns),
+            scales: AlignedVec::zeros(columns),
+            corrections: vec![0; columns],
+        };
+        for j in 0..columns {
+            matrix.scales[j] = scales[if scales.len() == 1 { 0 } else { j }];
+            let (panel, width) = matrix.panel(j / PANEL);
+            for i in 0..rows {
+                let value = element(i, j);
+                let at = panel + (i / 4 * width + j % PANEL) * 4 + i % 4;
+                matrix.data[at] = value as u8;
+                matrix.corrections[j] -= 128 * i32::from(value);
+            }
+        }
+        matrix
+    }
+
+    /// Inputs per output.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Outputs.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// First byte of a panel, and its columns: fewer than [`PANEL`] in the last one, perhaps.
+    #[inline(always)]
+    fn panel(&self, panel: usize) -> (usize, usize) {
+        let first = panel * PANEL;
+        let bytes_of_column = 4 * self.rows.div_ceil(4);
+        (first * bytes_of_column, (self.columns - first).min(PANEL))
+    }
+}
+
+/// What becomes of the products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Epilogue {
+    /// They replace what is in the output.
+    Store,
+    /// They are added to what is in the output.
+    Add,
+}
+
+/// `y[r] = q[r] W + bias` for all rows of `q`, as floats; row `r` of `y` is at `r * y_stride`.
+///
+/// A product is `sum * (row scale * column scale) + bias`, where the sum of bytes is exact; the levels with a fused
+/// multiply-add return the same bits.
+///
+/// # Panics
+/// When the lengths do not fit the matrix, or `q` was filled at another level.
+pub fn matmul_int8(
+    level: Level,
+    q: &QuantisedRows,
+    w: &Int8Matrix,
+    bias: Option<&[f32]>,
+    y: &mut [f32],
+    y_stride: usize,
+    epilogue: Epilogue,
+) {
+    if q.rows == 0 {
+        return;
+    }
+    assert_eq!(q.len, w.rows, "one input per row of the matrix");
+    assert_eq!(q.offset, offset(level), "rows quantised at another level");
+    assert!(
+        bias.is_none_or(|bias| bias.len() == w.columns),
+        "one bias per column"
+    );
+    assert!(
+        y.len() >= (q.rows - 1) * y_stride + w.columns,
+        "outputs shorter than {} rows",
+        q.rows
+    );
+    let product = Product {
+        q,
+        w,
+        bias: bias.map(<[f32]>::as_ptr),
+        y: y.as_mut_ptr(),
+        y_stride,
+        epilogue,
+    };
+    // SAFETY: the assertions above are what the body asks for.
+    unsafe { matmul_entry(level, &product) }
+}
+
+/// The arguments of [`matmul_int8`], checked: a bias per column, and outputs for every row.
+struct Product<'a> {
+    q: &'a QuantisedRows,
+    w: &'a Int8Matrix,
+    bias: Option<*const f32>,
+    y: *mut f32,
+    y_stride: usize,
+    epilogue: Epilogue,
+}
+
+/// Picks the kernel of the level.
+///
+/// # Safety
+/// The pointers of `product` are as it says, and the level is the one that filled its rows.
+unsafe fn matmul_entry(level: Level, product: &Product<'_>) {
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,avx512vnni,avx2,fma")]
+    unsafe fn avx512_vnni(product: &Product<'_>) {
+        // SAFETY: passed on from the caller.
+        unsafe { matmul_body::<x86::Avx512Vnni>(product) }
+    }
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avxvnni,avx2,fma")]
+    unsafe fn avx_vnni(product: &Product<'_>) {
+        // SAFETY: passed on from the caller.
+        unsafe { matmul_body::<x86::AvxVnni>(product) }
+    }
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn avx2(product: &Product<'_>) {
+        // SAFETY: passed on from the caller.
+        unsafe { matmul_body::<x86::Avx2Signs>(product) }
+    }
+    // SAFETY: a `Level` exists only for instructions this machine has, and so does its leave to use dot products; the
+    // rest is passed on from the caller.
+    unsafe {
+        match (level.kind(), level.byte_dot()) {
+            #[cfg(target_arch = "x86_64")]
+            (crate::KernelLevel::Avx512, true) => avx512_vnni(product),
+            #[cfg(target_arch = "x86_64")]
+            (crate::KernelLevel::Avx2, true) => avx_vnni(product),
+            #[cfg(target_arch = "x86_64")]
+            (crate::KernelLevel::Avx512 | crate::KernelLevel::Avx2, false) => avx2(product),
+            _ => matmul_body::<dot::PortableDot>(product),
+        }
+    }
+}
+
+/// # Safety
+/// As for [`matmul_entry`], and the machine has the instructions of `D`.
+#[inline(always)]
+unsafe fn matmul_body<D: Dot>(product: &Product<'_>) {
+    let (rows, columns) = (product.q.rows, product.w.columns);
+    let mut column = 0;
+    while column < columns {
+        let whole = (columns - column).min(PANEL - column % PANEL) >= 16 * D::COLUMNS;
+        let mut row = 0;
+        while row < rows {
+            let here = (rows - row).min(D::ROWS);
+            // SAFETY: rows `row..row + here` exist, and `16 * D::COLUMNS` columns of the panel if `whole`, else 16.
+            unsafe {
+                match (here, D::COLUMNS == 4 && whole) {
+                    (1, true) => tile::<D, 1, 4>(product, row, column),
+                    (2, true) => tile::<D, 2, 4>(product, row, column),
+                    (3, true) => tile::<D, 3, 4>(product, row, column),
+                    (4, true) => tile::<D, 4, 4>(product, row, column),
+                    (5, true) => tile::<D, 5, 4>(product, row, column),
+                    (6, true) => tile::<D, 6, 4>(product, row, column),
+                    (1, _) => tile::<D, 1, 1>(product, row, column),
+                    (2, _) => tile::<D, 2, 1>(product, row, column),
+                    (3, _) => tile::<D, 3, 1>(product, row, column),
+                    (4, _) => tile::<D, 4, 1>(product, row, column),
+                    (5, _) => tile::<D, 5, 1>(product, row, column),
+                    _ => tile::<D, 6, 1>(product, row, column),
+                }
+            }
+            row += here;
+        }
+        column += if whole { 16 * D::COLUMNS } else { 16 };
+    }
+}
+
+/// `R` rows by `C` vectors of outputs, held in registers over all inputs.
+///
+/// # Safety
+/// As for [`matmul_body`]; the rows and columns exist, the latter in one panel.
+#[inline(always)]
+unsafe fn tile<D: Dot, const R: usize, const C: usize>(
+    product: &Product<'_>,
+    row: usize,
+    column: usize,
+) {
+    let (q, w) = (product.q, product.w);
+    let (panel, width) = w.panel(column / PANEL);
+    let stride = q.stride;
+    // SAFETY: the caller's rows exist in `q` and `y` and the columns in the panel, `bias`, `scales` and `corrections`; rows
+    // of `q` are padded to whole cache lines, so that the last group of four can be read.
+    unsafe {
+        let mut x = q.data.as_ptr().add(row * stride);
+        let mut weights: *const i8 = w.data.as_ptr().add(panel + 4 * (column % PANEL)).cast();
+        let correction = w.corrections.as_ptr().add(column);
+        let mut sums = [[D::start(correction); C]; R];
+        for c in 1..C {
+            let start = D::start(correction.add(16 * c));
+            for row in &mut sums {
+                row[c] = start;
+            }
+        }
+        for _ in 0..w.rows.div_ceil(4) {
+            let mut four = [D::weights(weights); C];
+            for c in 1..C {
+                four[c] = D::weights(weights.add(64 * c));
+            }
+            for (r, row) in sums.iter_mut().enumerate() {
+                let x = D::inputs(x.add(r * stride));
+                for c in 0..C {
+                    row[c] = row[c].add(x, four[c]);
+                }
+            }
+            x = x.add(4);
+            weights = weights.add(4 * width);
+        }
+        for (r, sums) in sums.iter().enumerate() {
+            let scale = D::Float::splat(q.scales[row + r]);
+            for (c, sum) in sums.iter().enumerate() {
+                let column = column + 16 * c;
+                let scale = scale.mul(D::Float::load(w.scales.as_ptr().add(column)));
+                let bias = match product.bias {
+                    Some(bias) => D::Float::load(bias.add(column)),
+                    None => D::Float::splat(0.0),
+                };
+                let to = product.y.add((row + r) * product.y_stride + column);
+                let mut value = sum.to_float().fma(scale, bias);
+                if product.epilogue == Epilogue::Add {
+                    value = value.add(D::Float::load(to));
+                }
+                value.store(to);
+            }
+        }
+    }
+}

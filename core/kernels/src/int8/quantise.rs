@@ -1,0 +1,194 @@
+//! Rows of floats as bytes with one scale each.
+
+use super::dot::offset;
+use crate::AlignedVec;
+use crate::align::AlignedBytes;
+use crate::level::{Level, dispatch};
+use crate::math::ROUND;
+use crate::simd::F32x16;
+use core::marker::PhantomData;
+
+/// Rows whose largest magnitude is below this become zeros: its inverse would soon overflow.
+const SMALLEST: f32 = 1e-30;
+
+/// Rows of activations as signed bytes: value `k` of row `r` stands for `value(r, k) * scale(r)`.
+///
+/// A scratch buffer: allocated once for the largest shape, and filled by [`quantise_rows`] for any that fits. How the bytes
+/// lie in memory depends on the level that wrote them, so the same level must read them.
+#[derive(Clone, Debug)]
+pub struct QuantisedRows {
+    pub(super) data: AlignedBytes,
+    pub(super) scales: AlignedVec,
+    pub(super) rows: usize,
+    pub(super) len: usize,
+    /// Bytes from row to row.
+    pub(super) stride: usize,
+    /// What was added to each byte.
+    pub(super) offset: u8,
+}
+
+impl QuantisedRows {
+    /// Room for `rows` rows of `len` values, or for as many of any shape.
+    pub fn new(rows: usize, len: usize) -> Self {
+        Self {
+            data: AlignedBytes::zeros(rows * len.next_multiple_of(64)),
+            scales: AlignedVec::zeros(rows),
+            rows: 0,
+            len: 0,
+            stride: 0,
+            offset: 0,
+        }
+    }
+
+    /// Rows it holds now.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Values per row.
+    pub fn row_len(&self) -> usize {
+        self.len
+    }
+
+    /// Value `k` of row `r`, in -127..=127.
+    ///
+    /// # Panics
+    /// When there is no such value.
+    pub fn value(&self, r: usize, k: usize) -> i8 {
+        assert!(r < self.rows && k < self.len, "no value {k} of row {r}");
+        self.data[r * self.stride + k].wrapping_sub(self.offset) as i8
+    }
+
+    /// Scale of row `r`: its largest magnitude over 127.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    pub fn scale(&self, r: usize) -> f32 {
+        assert!(r < self.rows, "no row {r}");
+        self.scales[r]
+    }
+}
+
+/// Fills `q` with `rows` rows of `len` values of `x`, row `r` at `r * stride`; rows may overlap.
+///
+/// The scale of a row is its largest finite magnitude over 127, and its values are rounded to the nearest multiple, ties to
+/// the even one. NaN becomes 0; an infinity becomes the largest multiple. Rows below 1e-30 throughout become zeros. Every level gives
+/// the same bytes and scales.
+///
+/// # Panics
+/// When `x` is shorter than its rows, or the rows do not fit `q`.
+pub fn quantise_rows(
+    level: Level,
+    rows: usize,
+    x: &[f32],
+    stride: usize,
+    len: usize,
+    q: &mut QuantisedRows,
+) {
+    let bytes = len.next_multiple_of(64);
+    assert!(
+        rows <= q.scales.len() && rows * bytes <= q.data.len(),
+        "{rows} rows of {len} do not fit"
+    );
+    assert!(
+        rows == 0 || x.len() >= (rows - 1) * stride + len,
+        "inputs shorter than {rows} rows"
+    );
+    (q.rows, q.len, q.stride, q.offset) = (rows, len, bytes, offset(level));
+    // SAFETY: the assertions above are what the body asks for.
+    unsafe { quantise_rows_entry(level, x, stride, q) }
+}
+
+dispatch!(unsafe fn quantise_rows_entry(x: &[f32], stride: usize, q: &mut QuantisedRows) = quantise_rows_body);
+
+/// # Safety
+/// `x` and `q` have `q.rows` rows of `q.len`, and those of `q` are whole cache lines.
+#[inline(always)]
+unsafe fn quantise_rows_body<V: F32x16>(
+    _: PhantomData<V>,
+    x: &[f32],
+    stride: usize,
+    q: &mut QuantisedRows,
+) {
+    let zero = V::splat(0.0);
+    // The offset is even, so it does not change where ties go.
+    let round = V::splat(ROUND + f32::from(q.offset));
+    for r in 0..q.rows {
+        let row = &x[r * stride..][..q.len];
+        let to = &mut q.data[r * q.stride..][..q.stride];
+        let (blocks, rest) = row.as_chunks::<16>();
+        let mut last = [0.0; 16];
+        last[..rest.len()].copy_from_slice(rest);
+        // Four chains, so that they do not wait for each other.
+        let (mut high, mut low, mut finite) = ([zero; 4], [zero; 4], [zero; 4]);
+        for (i, block) in blocks.iter().chain(Some(&last)).enumerate() {
+            let i = i % 4;
+            // SAFETY: a block is 16 floats.
+            let x = unsafe { V::load(block.as_ptr()) };
+            (high[i], low[i]) = (x.max(high[i]), x.min(low[i]));
+            // Stays 0 unless an infinity or NaN comes by.
+            finite[i] = x.fma(zero, finite[i]);
+        }
+        for i in 1..4 {
+            high[0] = high[i].max(high[0]);
+            low[0] = low[i].min(low[0]);
+            finite[0] = finite[0].add(finite[i]);
+        }
+        let mut lanes = [0.0; 16];
+        // SAFETY: sixteen floats.
+        unsafe { zero.sub(low[0]).max(high[0]).store(lanes.as_mut_ptr()) };
+        let largest = lanes
+            .iter()
+            .fold(0.0, |a: f32, &b| if b > a { b } else { a });
+        // SAFETY: sixteen floats.
+        unsafe { finite[0].store(lanes.as_mut_ptr()) };
+        if lanes.iter().any(|v| v.is_nan()) {
+            q.scales[r] = one_row_with_care(row, to, q.offset);
+            continue;
+        }
+        let (scale, over) = scale_of(largest);
+        q.scales[r] = scale;
+        let over = V::splat(over);
+        for (block, to) in blocks
+            .iter()
+            .chain(Some(&last))
+            .zip(to.chunks_exact_mut(16))
+        {
+            // Not fused: the portable level must round alike.
+            // SAFETY: a block is 16 floats, and a chunk 16 bytes.
+            unsafe {
+                let x = V::load(block.as_ptr()).mul(over);
+                x.add(round).store_low_bytes(to.as_mut_ptr());
+            }
+        }
+    }
+}
+
+/// The scale of a row and its inverse, both 0 for a row of zeros.
+#[inline(always)]
+fn scale_of(largest: f32) -> (f32, f32) {
+    if largest < SMALLEST {
+        (0.0, 0.0)
+    } else {
+        (largest / 127.0, 127.0 / largest)
+    }
+}
+
+/// A row that is not all finite.
+#[cold]
+fn one_row_with_care(row: &[f32], to: &mut [u8], offset: u8) -> f32 {
+    let finite = row.iter().filter(|x| x.is_finite());
+    let largest = finite.fold(0.0f32, |a, x| a.max(x.abs()));
+    let (scale, over) = scale_of(largest);
+    for (x, to) in row.iter().zip(to) {
+        let q = if x.is_finite() {
+            (x * over).round_ties_even()
+        } else if x.is_nan() || scale == 0.0 {
+            0.0
+        } else {
+            127.0f32.copysign(*x)
+        };
+        *to = (q as i8 as u8).wrapping_add(offset);
+    }
+    scale
+}

@@ -1,0 +1,242 @@
+use super::*;
+use crate::KernelLevel;
+
+/// Every level of this machine, with and without dot products of bytes.
+fn levels() -> Vec<Level> {
+    let mut levels: Vec<Level> = Level::available().chain([Level::detect()]).collect();
+    levels.extend(levels.clone().iter().map(|level| level.without_byte_dot()));
+    levels
+}
+
+/// Pseudo-random 32-bit numbers from a fixed seed.
+fn random(seed: u32) -> impl FnMut() -> u32 {
+    let mut state = seed.wrapping_mul(0x9e37_79b9) | 1;
+    move || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state
+    }
+}
+
+/// Floats of about unit size with a few large ones.
+fn floats(seed: u32, len: usize) -> Vec<f32> {
+    let mut next = random(seed);
+    let mut float = || {
+        let x = next() as f32 / 2.0f32.powi(31) - 1.0;
+        if next() % 17 == 0 { 9.0 * x } else { x }
+    };
+    (0..len).map(|_| float()).collect()
+}
+
+/// What [`matmul_int8`] promises, from the public values of `q`.
+fn naive(q: &QuantisedRows, w: &dyn Fn(usize, usize) -> i8, r: usize, j: usize) -> i64 {
+    (0..q.row_len())
+        .map(|k| i64::from(q.value(r, k)) * i64::from(w(k, j)))
+        .sum()
+}
+
+#[test]
+fn sums_are_exact_for_every_row_count_and_shape() {
+    for level in levels() {
+        for (k, n) in [
+            (1, 16),
+            (4, 16),
+            (37, 48),
+            (63, 64),
+            (64, 80),
+            (66, 128),
+            (240, 208),
+        ] {
+            let weights = |i: usize, j: usize| ((i * 7919 + j * 104_729 + 13) % 256) as u8 as i8;
+            // Scales of 1 make the products whole numbers, below 2^24 here.
+            let w = Int8Matrix::from_fn(k, n, weights, &[1.0]);
+            assert_eq!((w.rows(), w.columns()), (k, n));
+            let bias: Vec<f32> = (0..n).map(|j| j as f32 - 3.0).collect();
+            for rows in 0..=20 {
+                let (stride, y_stride) = (k + 5, n + 3);
+                let mut next = random(rows as u32);
+                let mut x: Vec<f32> = (0..rows * stride)
+                    .map(|_| (next() % 255) as f32 - 127.0)
+                    .collect();
+                // A largest magnitude of 127 makes the scale of a row 1.
+                for r in 0..rows {
+                    x[r * stride + r % k] = if r % 2 == 0 { 127.0 } else { -127.0 };
+                }
+                let mut q = QuantisedRows::new(20, 240);
+                quantise_rows(level, rows, &x, stride, k, &mut q);
+                for epilogue in [Epilogue::Store, Epilogue::Add] {
+                    for bias in [None, Some(&bias[..])] {
+                        let mut y = vec![f32::NAN; rows * y_stride];
+                        for r in 0..rows {
+                            y[r * y_stride..][..n].fill(1000.0);
+                        }
+                        matmul_int8(level, &q, &w, bias, &mut y, y_stride, epilogue);
+                        for r in 0..rows {
+                            assert_eq!(q.scale(r), 1.0);
+                            for j in 0..n {
+                                let mut expected = bias.map_or(0, |bias| bias[j] as i64);
+                                for i in 0..k {
+                                    expected += x[r * stride + i] as i64 * i64::from(weights(i, j));
+                                }
+                                if epilogue == Epilogue::Add {
+                                    expected += 1000;
+                                }
+                                assert_eq!(
+                                    y[r * y_stride + j],
+                                    expected as f32,
+                                    "{level:?} {rows} x {k} x {n} at {r}, {j}"
+                                );
+                            }
+                            let past = &y[r * y_stride + n..(r + 1) * y_stride];
+                            assert!(past.iter().all(|v| v.is_nan()), "wrote past the row");
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn extremes_neither_saturate_nor_overflow() {
+    let (rows, k, n) = (7, 1536, 64);
+    for level in levels() {
+        for (x, weight) in [(1.0, 127), (1.0, -128), (-1.0, 127), (-1.0, -128)] {
+            let w = Int8Matrix::from_fn(k, n, |_, _| weight, &[1.0]);
+            let mut q = QuantisedRows::new(rows, k);
+            quantise_rows(level, rows, &vec![x * 127.0; rows * k], k, k, &mut q);
+            let mut y = vec![0.0; rows * n];
+            matmul_int8(level, &q, &w, None, &mut y, n, Epilogue::Store);
+            let expected = x * 127.0 * f32::from(weight) * k as f32;
+            assert!(y.iter().all(|&y| y == expected), "{level:?} {x} {weight}");
+        }
+    }
+}
+
+#[test]
+fn products_have_the_stated_value_and_equal_bits_at_fused_levels() {
+    let (rows, k, n) = (13, 1152, 384);
+    let x = floats(1, rows * k);
+    let mut next = random(2);
+    let weights: Vec<i8> = (0..k * n).map(|_| next() as i8).collect();
+    let scales: Vec<f32> = floats(3, n).iter().map(|s| s.abs() * 0.01).collect();
+    let bias = floats(4, n);
+    let weight = |i: usize, j: usize| weights[i * n + j];
+    let w = Int8Matrix::from_fn(k, n, weight, &scales);
+    let mut of_levels: Vec<Vec<f32>> = Vec::new();
+    for level in levels() {
+        let mut q = QuantisedRows::new(rows, k);
+        quantise_rows(level, rows, &x, k, k, &mut q);
+        let mut y = vec![0.0; rows * n];
+        matmul_int8(level, &q, &w, Some(&bias), &mut y, n, Epilogue::Store);
+        for r in 0..rows {
+            for j in 0..n {
+                let sum = naive(&q, &weight, r, j) as f32;
+                let scale = q.scale(r) * scales[j];
+                if level.kind() == KernelLevel::Portable {
+                    let expected = sum * scale + bias[j];
+                    let error = (y[r * n + j] - expected).abs();
+                    // Two roundings against one.
+                    assert!(error <= 2e-7 * ((sum * scale).abs() + bias[j].abs()));
+                } else {
+                    assert_eq!(y[r * n + j], sum.mul_add(scale, bias[j]), "{level:?}");
+                }
+            }
+        }
+        if level.kind() != KernelLevel::Portable {
+            of_levels.push(y);
+        }
+    }
+    assert!(of_levels.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+#[test]
+fn quantised_rows_are_the_nearest_multiples_and_the_same_at_every_level() {
+    let mut of_levels: Vec<Vec<(f32, Vec<i8>)>> = Vec::new();
+    for level in levels() {
+        let mut all = Vec::new();
+        for len in [1, 4, 15, 16, 17, 80, 384, 1152] {
+            let (rows, stride) = (9, len + 2);
+            let mut x = floats(len as u32, rows * stride);
+            x[stride..2 * stride].fill(0.0);
+            x[2 * stride..3 * stride]
+                .iter_mut()
+                .for_each(|v| *v *= 1e37);
+            x[3 * stride..4 * stride]
+                .iter_mut()
+                .for_each(|v| *v *= 1e-28);
+            // Its ties: a scale of 1 and halves.
+            for (i, v) in x[4 * stride..5 * stride].iter_mut().enumerate() {
+                *v = (i % 254) as f32 - 126.5;
+            }
+            x[4 * stride] = 127.0;
+            let mut q = QuantisedRows::new(rows, len);
+            quantise_rows(level, rows, &x, stride, len, &mut q);
+            assert_eq!((q.rows(), q.row_len()), (rows, len));
+            for r in 0..rows {
+                let row = &x[r * stride..][..len];
+                let scale = f64::from(q.scale(r));
+                let largest = row.iter().fold(0.0f32, |a, v| a.max(v.abs()));
+                assert_eq!(q.scale(r), largest / 127.0);
+                for (k, &v) in row.iter().enumerate() {
+                    let q = q.value(r, k);
+                    assert!((-127..=127).contains(&q));
+                    // Half a step, and the rounding of its inverse.
+                    let error = (f64::from(v) - f64::from(q) * scale).abs();
+                    assert!(error <= scale * (0.5 + 2e-5), "{level:?} {v} {q}");
+                    if r == 4 && k > 0 {
+                        assert_eq!(f32::from(q), v.round_ties_even());
+                    }
+                }
+                all.push((q.scale(r), (0..len).map(|k| q.value(r, k)).collect()));
+            }
+        }
+        of_levels.push(all);
+    }
+    assert!(of_levels.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+#[test]
+fn what_is_not_finite_or_too_small_stays_within_its_row() {
+    for level in levels() {
+        let len = 37;
+        let mut x = vec![0.5f32; 6 * len];
+        (x[0], x[20], x[36]) = (f32::NAN, f32::INFINITY, f32::NEG_INFINITY);
+        x[len..2 * len].fill(f32::NAN);
+        x[2 * len..3 * len].fill(f32::INFINITY);
+        x[3 * len..4 * len].fill(1e-40);
+        x[4 * len..5 * len].fill(f32::MAX);
+        let mut q = QuantisedRows::new(6, len);
+        quantise_rows(level, 6, &x, len, len, &mut q);
+        let first: Vec<i8> = (0..len).map(|k| q.value(0, k)).collect();
+        let mut expected = vec![127; len];
+        (expected[0], expected[36]) = (0, -127);
+        assert_eq!(first, expected);
+        assert_eq!(q.scale(0), 0.5 / 127.0);
+        for r in 1..4 {
+            assert_eq!(q.scale(r), 0.0);
+            assert!((0..len).all(|k| q.value(r, k) == 0), "{level:?} row {r}");
+        }
+        for (r, scale) in [(4, f32::MAX / 127.0), (5, 0.5 / 127.0)] {
+            assert_eq!(q.scale(r), scale);
+            assert!((0..len).all(|k| q.value(r, k) == 127), "{level:?} row {r}");
+        }
+    }
+}
+
+#[test]
+fn rows_may_overlap_as_a_convolution_wants_them() {
+    // Kernel 3, stride 2 over frames of 8: row r begins at frame 2 r.
+    let x = floats(9, 8 * 21);
+    for level in levels() {
+        let (mut overlapping, mut apart) = (QuantisedRows::new(10, 24), QuantisedRows::new(10, 24));
+        quantise_rows(level, 10, &x, 16, 24, &mut overlapping);
+        let copied: Vec<f32> = (0..10).flat_map(|r| x[16 * r..][..24].to_vec()).collect();
+        quantise_rows(level, 10, &copied, 24, 24, &mut apart);
+        for r in 0..10 {
+            assert_eq!(overlapping.scale(r), apart.scale(r));
+            assert!((0..24).all(|k| overlapping.value(r, k) == apart.value(r, k)));
+        }
+    }
+}

@@ -43,7 +43,7 @@
 mod buf;
 mod config;
 mod detector;
-mod dsp;
+pub mod dsp;
 mod endpointer;
 pub mod error;
 pub mod event;

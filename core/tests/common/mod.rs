@@ -5,6 +5,8 @@
     reason = "each test file uses its own part"
 )]
 
+pub mod corpus;
+
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;

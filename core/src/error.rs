@@ -118,10 +118,10 @@ pub enum ModelError {
     },
     /// The file was made by another version of the converter.
     #[error(
-        "weight file version {found} is not supported: this library reads version {expected}; convert the model again"
+        "weight file version {found} is not supported: this library reads versions up to {expected}; convert the model again"
     )]
     Version {
-        /// The version this library reads.
+        /// The newest version this library reads.
         expected: u32,
         /// The version of the file.
         found: u32,
@@ -159,6 +159,16 @@ pub enum ModelError {
     MissingTensor {
         /// The tensor.
         name: &'static str,
+    },
+    /// A tensor holds another type of values than the model needs.
+    #[error("tensor `{name}` holds {found}, expected {expected}: it belongs to another model")]
+    TensorType {
+        /// The tensor.
+        name: &'static str,
+        /// The type the model needs.
+        expected: &'static str,
+        /// The type in the file.
+        found: &'static str,
     },
     /// A tensor has another shape than the model needs.
     #[error(

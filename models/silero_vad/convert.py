@@ -4,31 +4,21 @@
     convert.py silero_vad-6.2.3-py3-none-any.whl [silero_vad.lkw]
     convert.py path/to/silero_vad.onnx [silero_vad.lkw]
 
-Needs numpy and onnx. The same input gives the same bytes. The wheel comes from PyPI:
-`pip download --no-deps silero-vad==6.2.3`.
-
-The container, all little-endian:
-
-    0   8 bytes  magic "LKWEIGHT"
-    8   u32      version, 1
-    12  u32      CRC-32 (zlib's) of everything from byte 16 on
-    16  u32      length of the file
-    20  u32      count of tensors
-    24  per tensor: u16 length of the name, the name in UTF-8, u8 count of dimensions, u32 per dimension,
-        u32 offset of its data from the start of the file, a multiple of 64
-    then the data, float32 row-major, each block padded with zeros to a multiple of 64 bytes
+Needs numpy and onnx. The same input gives the same bytes; the layout is described in `models/container.py`. The wheel
+comes from PyPI: `pip download --no-deps silero-vad==6.2.3`.
 """
 import hashlib
 import io
 import pathlib
-import struct
 import sys
 import zipfile
-import zlib
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from container import container
 
 ONNX_SHA256 = "1a153a22f4509e292a94e67d6f9b85e8deb25b4988682b7e174c65279d8788e3"
 MEMBER = "silero_vad/data/silero_vad.onnx"
@@ -101,24 +91,6 @@ def tensors(model):
     expected = {f"{rate}/{ours}" for rate in BINS for ours, _ in TENSORS.values()}
     assert set(out) == expected, expected - set(out)
     return sorted(out.items())
-
-
-def container(items):
-    table_len = sum(2 + len(name.encode()) + 1 + 4 * value.ndim + 4 for name, value in items)
-    at = -(-(24 + table_len) // 64) * 64
-    table, data = b"", b""
-    start = at
-    for name, value in items:
-        raw = np.ascontiguousarray(value).astype("<f4").tobytes()
-        raw += bytes(-len(raw) % 64)
-        encoded = name.encode()
-        table += struct.pack("<H", len(encoded)) + encoded + struct.pack("<B", value.ndim)
-        table += struct.pack(f"<{value.ndim}I", *value.shape) + struct.pack("<I", at)
-        data += raw
-        at += len(raw)
-    body = struct.pack("<II", at, len(items)) + table
-    body += bytes(start - 16 - len(body)) + data
-    return b"LKWEIGHT" + struct.pack("<II", 1, zlib.crc32(body)) + body
 
 
 def main():

@@ -70,3 +70,9 @@ impl DerefMut for AlignedVec {
         unsafe { core::slice::from_raw_parts_mut(self.lanes.as_mut_ptr().cast(), self.len) }
     }
 }
+
+/// The same bytes as signed numbers in two's complement.
+pub fn as_signed(bytes: &[u8]) -> &[i8] {
+    // SAFETY: `u8` and `i8` have the same size and alignment, every byte is a valid `i8`, and the borrow is handed on.
+    unsafe { core::slice::from_raw_parts(bytes.as_ptr().cast(), bytes.len()) }
+}

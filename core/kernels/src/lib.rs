@@ -25,7 +25,7 @@ mod simd;
 mod sparse;
 mod stft;
 
-pub use align::{AlignedVec, Lanes};
+pub use align::{AlignedVec, Lanes, as_signed};
 pub use conv::{FRAMES, conv1, conv1_recurrent, conv2};
 pub use int8::{Epilogue, Int8Matrix, QuantisedRows, matmul_int8, quantise_rows};
 pub use level::{KernelLevel, Level};

@@ -1,10 +1,11 @@
-//! The weight container: named `f32` tensors under a checksum. `models/silero_vad/convert.py` writes it and
+//! The weight container: named tensors of `f32` or `i8` under a checksum. `models/container.py` writes it and
 //! describes it byte by byte.
 
 use crate::error::ModelError;
 
 const MAGIC: [u8; 8] = *b"LKWEIGHT";
-const VERSION: u32 = 1;
+/// Version 1 holds `f32` only, version 2 says the type of each tensor.
+const VERSION: u32 = 2;
 /// The checksum covers everything from here on.
 const BODY: usize = 16;
 const MAX_DIMENSIONS: usize = 4;
@@ -20,15 +21,40 @@ pub struct Container<'a> {
 #[derive(Debug)]
 struct Tensor<'a> {
     name: &'a str,
+    values: Type,
     shape: Vec<usize>,
     data: &'a [u8],
+}
+
+/// What a tensor's values are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Type {
+    F32,
+    I8,
+}
+
+impl Type {
+    fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::I8 => "i8",
+        }
+    }
+
+    /// Bytes of one value.
+    fn size(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::I8 => 1,
+        }
+    }
 }
 
 impl<'a> Container<'a> {
     /// Reads the table of a weight file and checks it whole.
     ///
     /// # Errors
-    /// [`ModelError`] when the bytes are not a weight file of this version or are damaged.
+    /// [`ModelError`] when the bytes are not a weight file of a known version or are damaged.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ModelError> {
         let mut reader = Reader { bytes, at: 0 };
         let mut found = [0; 8];
@@ -42,7 +68,7 @@ impl<'a> Container<'a> {
         }
         reader.take(8)?;
         let version = reader.u32()?;
-        if version != VERSION {
+        if !(1..=VERSION).contains(&version) {
             return Err(ModelError::Version {
                 expected: VERSION,
                 found: version,
@@ -72,7 +98,7 @@ impl<'a> Container<'a> {
         let mut tensors: Vec<Tensor<'a>> = Vec::new();
         for _ in 0..count {
             let at = reader.at;
-            let tensor = reader.tensor()?;
+            let tensor = reader.tensor(version)?;
             if tensors.iter().any(|other| other.name == tensor.name) {
                 return Err(ModelError::Malformed {
                     at,
@@ -89,20 +115,12 @@ impl<'a> Container<'a> {
         self.tensors.iter().map(|tensor| tensor.name)
     }
 
-    /// The values of a tensor, row-major, all of them finite.
+    /// The values of an `f32` tensor, row-major, all of them finite.
     ///
     /// # Errors
-    /// [`ModelError`] when there is no tensor of that name and shape, or a value is not finite.
+    /// [`ModelError`] when there is no tensor of that name, type and shape, or a value is not finite.
     pub fn tensor(&self, name: &'static str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
-        let tensor = self.tensors.iter().find(|tensor| tensor.name == name);
-        let tensor = tensor.ok_or(ModelError::MissingTensor { name })?;
-        if tensor.shape != shape {
-            return Err(ModelError::Shape {
-                name,
-                expected: shape.to_vec(),
-                found: tensor.shape.clone(),
-            });
-        }
+        let tensor = self.find(name, Type::F32, shape)?;
         let (values, _) = tensor.data.as_chunks::<4>();
         let values: Vec<f32> = values
             .iter()
@@ -113,6 +131,40 @@ impl<'a> Container<'a> {
         } else {
             Err(ModelError::NotFinite { name })
         }
+    }
+
+    /// The values of an `i8` tensor, row-major: the file's own bytes, not a copy.
+    ///
+    /// # Errors
+    /// [`ModelError`] when there is no tensor of that name, type and shape.
+    pub fn tensor_i8(&self, name: &'static str, shape: &[usize]) -> Result<&'a [i8], ModelError> {
+        let tensor = self.find(name, Type::I8, shape)?;
+        Ok(listenkit_kernels::as_signed(tensor.data))
+    }
+
+    fn find(
+        &self,
+        name: &'static str,
+        values: Type,
+        shape: &[usize],
+    ) -> Result<&Tensor<'a>, ModelError> {
+        let tensor = self.tensors.iter().find(|tensor| tensor.name == name);
+        let tensor = tensor.ok_or(ModelError::MissingTensor { name })?;
+        if tensor.values != values {
+            return Err(ModelError::TensorType {
+                name,
+                expected: values.name(),
+                found: tensor.values.name(),
+            });
+        }
+        if tensor.shape != shape {
+            return Err(ModelError::Shape {
+                name,
+                expected: shape.to_vec(),
+                found: tensor.shape.clone(),
+            });
+        }
+        Ok(tensor)
     }
 }
 
@@ -142,7 +194,7 @@ impl<'a> Reader<'a> {
         Ok(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
     }
 
-    fn tensor(&mut self) -> Result<Tensor<'a>, ModelError> {
+    fn tensor(&mut self, version: u32) -> Result<Tensor<'a>, ModelError> {
         let name_at = self.at;
         let name_len = self.u16()?.into();
         let name =
@@ -150,6 +202,20 @@ impl<'a> Reader<'a> {
                 at: name_at,
                 what: "a tensor's name is not UTF-8",
             })?;
+        let type_at = self.at;
+        let values = match version {
+            1 => Type::F32,
+            _ => match self.u8()? {
+                0 => Type::F32,
+                1 => Type::I8,
+                _ => {
+                    return Err(ModelError::Malformed {
+                        at: type_at,
+                        what: "a tensor's values are of an unknown type",
+                    });
+                }
+            },
+        };
         let shape_at = self.at;
         let dimensions = usize::from(self.u8()?);
         if dimensions > MAX_DIMENSIONS {
@@ -163,7 +229,7 @@ impl<'a> Reader<'a> {
             .collect::<Result<Vec<usize>, ModelError>>()?;
         let len = shape
             .iter()
-            .try_fold(4usize, |len, dimension| len.checked_mul(*dimension));
+            .try_fold(values.size(), |len, dimension| len.checked_mul(*dimension));
         let len = len.ok_or(ModelError::Malformed {
             at: shape_at,
             what: "a tensor's shape is too large",
@@ -177,6 +243,7 @@ impl<'a> Reader<'a> {
         }
         Ok(Tensor {
             name,
+            values,
             shape,
             data: slice(self.bytes, offset, len)?,
         })
@@ -254,9 +321,27 @@ mod tests {
 
     /// A container as the converter writes it, with one tensor.
     fn build(name: &[u8], shape: &[u32], offset: u32, data: &[f32]) -> Vec<u8> {
+        let data: Vec<u8> = data.iter().flat_map(|v| v.to_le_bytes()).collect();
+        build_version(1, &[], name, shape, offset, &data)
+    }
+
+    /// The same in version 2, which says the type: 0 for `f32`, 1 for `i8`.
+    fn build_typed(values: u8, name: &[u8], shape: &[u32], data: &[u8]) -> Vec<u8> {
+        build_version(2, &[values], name, shape, 64, data)
+    }
+
+    fn build_version(
+        version: u32,
+        values: &[u8],
+        name: &[u8],
+        shape: &[u32],
+        offset: u32,
+        data: &[u8],
+    ) -> Vec<u8> {
         let mut table = Vec::new();
         table.extend(u16::try_from(name.len()).expect("short").to_le_bytes());
         table.extend(name);
+        table.extend(values);
         table.push(u8::try_from(shape.len()).expect("short"));
         shape.iter().for_each(|d| table.extend(d.to_le_bytes()));
         table.extend(offset.to_le_bytes());
@@ -265,11 +350,11 @@ mod tests {
         body.extend(1u32.to_le_bytes());
         body.extend(table);
         body.resize(64 - BODY, 0);
-        data.iter().for_each(|v| body.extend(v.to_le_bytes()));
+        body.extend(data);
         let len = u32::try_from(body.len() + BODY).expect("short");
         body[..4].copy_from_slice(&len.to_le_bytes());
         let mut file = MAGIC.to_vec();
-        file.extend(VERSION.to_le_bytes());
+        file.extend(version.to_le_bytes());
         file.extend(crc32(&body).to_le_bytes());
         file.extend(body);
         file
@@ -324,6 +409,55 @@ mod tests {
     }
 
     #[test]
+    fn bytes_come_back_signed_and_uncopied() {
+        let file = build_typed(1, b"w", &[2, 3], &[0, 1, 127, 128, 129, 255]);
+        let container = Container::parse(&file).expect("a sound file");
+        let values = container.tensor_i8("w", &[2, 3]).expect("is there");
+        assert_eq!(values, [0, 1, 127, -128, -127, -1]);
+        assert!(core::ptr::eq(values.as_ptr().cast(), &raw const file[64]));
+        assert!(matches!(
+            container.tensor_i8("w", &[6]),
+            Err(ModelError::Shape { .. })
+        ));
+        assert_eq!(
+            container.tensor_i8("v", &[2, 3]),
+            Err(ModelError::MissingTensor { name: "v" })
+        );
+    }
+
+    #[test]
+    fn a_tensor_of_another_type_is_named() {
+        let bytes = build_typed(1, b"w", &[4], &[0; 4]);
+        let bytes = Container::parse(&bytes).expect("sound");
+        let error = ModelError::TensorType {
+            name: "w",
+            expected: "f32",
+            found: "i8",
+        };
+        assert_eq!(bytes.tensor("w", &[4]), Err(error.clone()));
+        assert_eq!(
+            error.to_string(),
+            "tensor `w` holds i8, expected f32: it belongs to another model"
+        );
+        // Version 1 has no types and version 2 may say f32: both are floats.
+        for floats in [
+            build(b"w", &[1], 64, &[1.5]),
+            build_typed(0, b"w", &[1], &1.5f32.to_le_bytes()),
+        ] {
+            let floats = Container::parse(&floats).expect("sound");
+            assert_eq!(floats.tensor("w", &[1]), Ok(vec![1.5]));
+            assert!(matches!(
+                floats.tensor_i8("w", &[1]),
+                Err(ModelError::TensorType { found: "f32", .. })
+            ));
+        }
+        assert!(matches!(
+            Container::parse(&build_typed(2, b"w", &[1], &[0; 4])),
+            Err(ModelError::Malformed { at: 27, .. })
+        ));
+    }
+
+    #[test]
     fn every_kind_of_damage_is_named() {
         let parse = |file: &[u8]| Container::parse(file).map(|_| ()).expect_err("damaged");
         let sound = build(b"w", &[1], 64, &[1.0]);
@@ -332,15 +466,12 @@ mod tests {
             ModelError::Magic { found: [0, ..], .. }
         ));
         assert!(matches!(parse(b"RIFF....WAVE"), ModelError::Magic { .. }));
-        let mut file = sound.clone();
-        file[8] = 2;
-        assert_eq!(
-            parse(&file),
-            ModelError::Version {
-                expected: 1,
-                found: 2
-            }
-        );
+        for version in [0, 3] {
+            let mut file = sound.clone();
+            file[8] = version;
+            let found = u32::from(version);
+            assert_eq!(parse(&file), ModelError::Version { expected: 2, found });
+        }
         assert!(matches!(
             parse(&sound[..67]),
             ModelError::Truncated { needed: 1, .. }
@@ -399,10 +530,13 @@ mod tests {
 
     #[test]
     fn resealed_random_damage_never_panics() {
-        let sound = build(b"8k/output.bias", &[1], 64, &[1.0]);
+        let sound = [
+            build(b"8k/output.bias", &[1], 64, &[1.0]),
+            build_typed(1, b"x", &[1], &[7]),
+        ];
         let mut state = 0x2545_f491_4f6c_dd1du64;
-        for _ in 0..20_000 {
-            let mut file = sound.clone();
+        for round in 0..20_000 {
+            let mut file = sound[round % 2].clone();
             for _ in 0..1 + state % 4 {
                 state ^= state << 13;
                 state ^= state >> 7;

@@ -18,6 +18,9 @@ pub mod fuzzing {
                         assert_eq!(values.len(), shape.iter().product::<usize>());
                         assert!(values.iter().all(|value| value.is_finite()));
                     }
+                    if let Ok(values) = container.tensor_i8(name, shape) {
+                        assert_eq!(values.len(), shape.iter().product::<usize>());
+                    }
                 }
             }
         }

@@ -642,7 +642,16 @@ fn resampling_through_a_pipe_is_raw_floats_both_ways() {
 #[test]
 fn models_name_their_licence_and_pass_their_test() {
     let ran = run(&["models"]).ok();
-    for word in ["silero_vad", "6.2.3", "MIT", "sha256", "passed"] {
+    for word in [
+        "silero_vad",
+        "6.2.3",
+        "MIT",
+        "smart_turn",
+        "3.2",
+        "BSD-2-Clause",
+        "sha256",
+        "passed",
+    ] {
         assert!(ran.text().contains(word), "{word}: {}", ran.text());
     }
     for model in run(&["models", "--json"]).ok().json() {

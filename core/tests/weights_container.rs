@@ -40,6 +40,28 @@ fn the_embedded_file_holds_both_rates_and_nothing_else() {
     );
 }
 
+#[cfg(feature = "embedded-smart-turn")]
+#[test]
+fn smart_turn_is_int8_with_a_scale_per_row_and_is_no_vad() {
+    let bytes = listenkit_models::SMART_TURN;
+    let container = Container::parse(bytes).expect("sound");
+    assert_eq!(container.names().count(), 110);
+    let scales: Vec<&str> = container.names().filter(|n| n.ends_with("scale")).collect();
+    assert_eq!(scales.len(), 31);
+    // Two values of the ONNX file, read with the onnx package: the first of `val_17_quantized`, which lies there as [in, out].
+    let query = container.tensor_i8("layers.0.attention.query.weight", &[384, 384]);
+    let query = query.expect("is there");
+    assert_eq!((query[0], query[384]), (-6, 0));
+    let error = load(bytes).map(drop).expect_err("not a VAD").to_string();
+    assert!(error.contains("belongs to another model"), "{error}");
+    let vad = Container::parse(listenkit_models::SILERO_VAD).expect("sound");
+    let error = vad.tensor_i8("conv1.weight", &[384, 80, 3]).err();
+    let missing = ModelError::MissingTensor {
+        name: "conv1.weight",
+    };
+    assert_eq!(error, Some(missing));
+}
+
 #[test]
 fn a_file_cut_anywhere_is_an_error() {
     let bytes = listenkit_models::SILERO_VAD;
@@ -149,9 +171,13 @@ fn self_test_notices_other_weights() {
 #[test]
 fn fuzz_body_survives_damage_to_the_real_table() {
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
-    let table = &listenkit_models::SILERO_VAD[..2048];
-    for _ in 0..5_000 {
-        let mut bytes = table.to_vec();
+    let tables = [
+        listenkit_models::SILERO_VAD,
+        #[cfg(feature = "embedded-smart-turn")]
+        listenkit_models::SMART_TURN,
+    ];
+    for round in 0..5_000 {
+        let mut bytes = tables[round % tables.len()][..2048].to_vec();
         // A short file whose length field agrees, so that the table itself is read.
         bytes[16..20].copy_from_slice(&2048u32.to_le_bytes());
         for _ in 0..3 {

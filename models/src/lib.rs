@@ -11,6 +11,14 @@ static SILERO_VAD_ALIGNED: &Aligned<[u8]> =
 /// Silero VAD v6 for 16 kHz and 8 kHz, in listenkit's weight container.
 pub static SILERO_VAD: &[u8] = &SILERO_VAD_ALIGNED.0;
 
+#[cfg(feature = "smart-turn")]
+static SMART_TURN_ALIGNED: &Aligned<[u8]> =
+    &Aligned(*include_bytes!("../smart_turn/smart_turn.lkw"));
+
+/// Smart Turn v3.2 for 16 kHz, in listenkit's weight container.
+#[cfg(feature = "smart-turn")]
+pub static SMART_TURN: &[u8] = &SMART_TURN_ALIGNED.0;
+
 /// What a shipped model is and where it comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -42,8 +50,23 @@ pub const SILERO_VAD_INFO: ModelInfo = ModelInfo {
     source_sha256: "1a153a22f4509e292a94e67d6f9b85e8deb25b4988682b7e174c65279d8788e3",
 };
 
-/// Every model of this crate.
-pub const MODELS: [ModelInfo; 1] = [SILERO_VAD_INFO];
+/// Of `SMART_TURN`.
+pub const SMART_TURN_INFO: ModelInfo = ModelInfo {
+    name: "smart_turn",
+    version: "3.2",
+    licence: "BSD-2-Clause",
+    copyright: "Copyright (c) 2024-2026, Daily",
+    origin: "pipecat/audio/turn/smart_turn/data/smart-turn-v3.2-cpu.onnx in the pipecat-ai 1.14.0 wheel on PyPI",
+    sha256: "eaaea4d416b89c7031632236da32e0cccddf6817e37ce8aa83089f208248ac6f",
+    source_sha256: "2bb026316b14a660486a75b1733cd3fbab8c2fd0314dc9af7be49f8cca967e4f",
+};
+
+/// Every model of this crate, as built.
+pub const MODELS: &[ModelInfo] = &[
+    SILERO_VAD_INFO,
+    #[cfg(feature = "smart-turn")]
+    SMART_TURN_INFO,
+];
 
 #[cfg(test)]
 mod tests {
@@ -51,7 +74,11 @@ mod tests {
 
     #[test]
     fn the_hash_in_the_code_is_the_hash_on_file() {
-        let file = include_str!("../silero_vad/SHA256");
-        assert_eq!(file.split_whitespace().next(), Some(SILERO_VAD_INFO.sha256));
+        for (model, file) in [
+            (SILERO_VAD_INFO, include_str!("../silero_vad/SHA256")),
+            (SMART_TURN_INFO, include_str!("../smart_turn/SHA256")),
+        ] {
+            assert_eq!(file.split_whitespace().next(), Some(model.sha256));
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use listenkit::KernelLevel;
+use listenkit::nn::Container;
 use listenkit::vad::VadRate;
 
 use crate::failure::Failure;
@@ -23,33 +24,25 @@ pub(crate) fn run(args: &Args, kernel: Option<KernelLevel>) -> Result<(), Failur
     let mut out = String::new();
     let mut broken = Vec::new();
     for model in listenkit_models::MODELS {
-        let mut lines = Vec::new();
-        for rate in [VadRate::Hz16000, VadRate::Hz8000] {
-            let (level, verdict) = match super::load_vad(rate, kernel) {
-                Ok(vad) => (
-                    vad.kernel_level().to_string(),
-                    vad.self_test().map_err(|e| e.to_string()),
-                ),
-                Err(error) => ("none".to_string(), Err(error.to_string())),
-            };
-            if let Err(why) = &verdict {
-                broken.push(format!("{} at {} Hz: {why}", model.name, rate.hz()));
+        let checks = checks(model.name, kernel);
+        for Check { rate, verdict, .. } in &checks {
+            if let Err(why) = verdict {
+                broken.push(format!("{} at {rate} Hz: {why}", model.name));
             }
-            lines.push((rate, level, verdict));
         }
         if args.json {
-            for (rate, level, verdict) in lines {
+            for check in checks {
                 let line = Line::default()
                     .with("name", model.name)
                     .with("version", model.version)
-                    .with("rate", rate.hz())
+                    .with("rate", check.rate)
                     .with("licence", model.licence)
                     .with("sha256", model.sha256)
                     .with("origin", model.origin)
-                    .with("kernel", level)
+                    .with("kernel", check.kernel)
                     .with(
                         "self_test",
-                        verdict.err().unwrap_or_else(|| "passed".into()),
+                        check.verdict.err().unwrap_or_else(|| "passed".into()),
                     );
                 let _ = writeln!(out, "{line}");
             }
@@ -59,12 +52,13 @@ pub(crate) fn run(args: &Args, kernel: Option<KernelLevel>) -> Result<(), Failur
         let _ = writeln!(out, "  licence    {} ({})", model.licence, model.copyright);
         let _ = writeln!(out, "  origin     {}", model.origin);
         let _ = writeln!(out, "  sha256     {}", model.sha256);
-        for (rate, level, verdict) in lines {
+        for check in checks {
             let _ = writeln!(
                 out,
-                "  self-test  {} Hz, kernel {level}: {}",
-                rate.hz(),
-                verdict.err().unwrap_or_else(|| "passed".into())
+                "  self-test  {} Hz, kernel {}: {}",
+                check.rate,
+                check.kernel,
+                check.verdict.err().unwrap_or_else(|| "passed".into())
             );
         }
     }
@@ -73,4 +67,36 @@ pub(crate) fn run(args: &Args, kernel: Option<KernelLevel>) -> Result<(), Failur
         None => Ok(()),
         Some(what) => Err(Failure::input(what.as_str())),
     }
+}
+
+struct Check {
+    /// Hz.
+    rate: u32,
+    kernel: String,
+    verdict: Result<(), String>,
+}
+
+/// Runs what a model has to check itself with.
+fn checks(model: &str, kernel: Option<KernelLevel>) -> Vec<Check> {
+    if model == listenkit_models::SMART_TURN_INFO.name {
+        let read = Container::parse(listenkit_models::SMART_TURN);
+        return vec![Check {
+            rate: 16_000,
+            kernel: "none".into(),
+            verdict: read.map(|_| ()).map_err(|e| e.to_string()),
+        }];
+    }
+    let vad = |rate| match super::load_vad(rate, kernel) {
+        Ok(vad) => Check {
+            rate: rate.hz(),
+            kernel: vad.kernel_level().to_string(),
+            verdict: vad.self_test().map_err(|e| e.to_string()),
+        },
+        Err(error) => Check {
+            rate: rate.hz(),
+            kernel: "none".into(),
+            verdict: Err(error.to_string()),
+        },
+    };
+    [VadRate::Hz16000, VadRate::Hz8000].map(vad).into()
 }

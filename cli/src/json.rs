@@ -1,6 +1,9 @@
 //! Events as JSON, one object per line. The names are a contract: tools and golden files read them.
 
-use listenkit::{Event, Format, SampleCount, SampleFormat, SamplePos, SampleRate};
+use listenkit::{
+    Event, Expectation, Format, ModelVote, SampleCount, SampleFormat, SamplePos, SampleRate,
+    TurnVotes,
+};
 use serde_json::{Map, Value, json};
 
 /// A JSON object whose keys stay in the order they were put in.
@@ -41,6 +44,55 @@ impl Line {
             // Six decimals: finer than the model's own error against its reference.
             Some(value) => self.with(key, six_decimals(f64::from(value))),
             None => self.with(key, Value::Null),
+        }
+    }
+
+    /// Appends the votes that there are, each under its own key; nothing without any.
+    #[must_use]
+    fn votes(self, votes: &TurnVotes, rate: SampleRate) -> Self {
+        let mut line = self;
+        for (key, vote) in [("audio", votes.audio), ("text", votes.text)] {
+            if let Some(vote) = vote {
+                line = line.with(key, model_vote(&vote, rate).0);
+            }
+        }
+        if let Some(cues) = votes.cues {
+            let lean = Self::default().with("lean", six_decimals(f64::from(cues.lean)));
+            line = line.with("cues", lean.0);
+        }
+        match votes.fused {
+            Some(fused) => line.probability("fused", Some(fused.value())),
+            None => line,
+        }
+    }
+
+    /// Appends what the dialogue expected, unless that was anything.
+    #[must_use]
+    fn expectation(self, expectation: Expectation) -> Self {
+        match expectation {
+            Expectation::Free => self,
+            Expectation::Digits { count } => {
+                self.with("expectation", "digits").with("digits", count)
+            }
+            other => self.with("expectation", expectation_name(other)),
+        }
+    }
+
+    /// Appends the wait that the votes chose, and that without them; nothing without votes.
+    #[must_use]
+    fn delays_of_votes(
+        self,
+        votes: &TurnVotes,
+        chosen: SampleCount,
+        silence: SampleCount,
+        rate: SampleRate,
+    ) -> Self {
+        match votes.fused {
+            Some(_) => {
+                self.amount("chosen_delay", chosen, rate)
+                    .amount("silence_delay", silence, rate)
+            }
+            None => self,
         }
     }
 }
@@ -91,11 +143,26 @@ pub(crate) fn event(event: &Event, rate: SampleRate) -> Option<Line> {
             .at("last_voiced", e.last_voiced, rate)
             .with("wait", e.wait.as_str())
             .with("reason", e.reason.as_str())
-            .probability("probability", e.probability.map(|p| p.value()))
-            .probability("threshold", e.threshold.map(|p| p.value()))
+            .probability("probability", e.probability().map(|p| p.value()))
+            .probability("threshold", e.threshold().map(|p| p.value()))
             .amount("min_delay", e.min_delay, rate)
             .amount("max_delay", e.max_delay, rate)
-            .amount("delay", e.delay(), rate),
+            .amount("delay", e.delay(), rate)
+            .votes(&e.votes, rate)
+            .expectation(e.expectation)
+            .delays_of_votes(&e.votes, e.chosen_delay, e.silence_delay, rate),
+        Event::TurnPrediction(e) => Line::event("turn_prediction")
+            .at("at", e.at, rate)
+            .at("decided_at", e.decided_at, rate)
+            .with("turn", e.turn)
+            .probability("probability", e.votes.probability().map(|p| p.value()))
+            .probability("threshold", e.votes.threshold().map(|p| p.value()))
+            .amount("min_delay", e.min_delay, rate)
+            .amount("max_delay", e.max_delay, rate)
+            .at("ends_at", e.ends_at, rate)
+            .votes(&e.votes, rate)
+            .expectation(e.expectation)
+            .delays_of_votes(&e.votes, e.chosen_delay, e.silence_delay, rate),
         Event::TurnAmended(e) => Line::event("turn_amended")
             .at("at", e.at, rate)
             .at("decided_at", e.decided_at, rate)
@@ -114,6 +181,26 @@ pub(crate) fn event(event: &Event, rate: SampleRate) -> Option<Line> {
         _ => return None,
     };
     Some(line)
+}
+
+fn model_vote(vote: &ModelVote, rate: SampleRate) -> Line {
+    Line::default()
+        .probability("probability", Some(vote.probability.value()))
+        .probability("threshold", Some(vote.threshold.value()))
+        .at("asked_at", vote.asked_at, rate)
+        .at("answered_at", vote.answered_at, rate)
+        .with("answers", vote.answers)
+}
+
+const fn expectation_name(expectation: Expectation) -> &'static str {
+    match expectation {
+        Expectation::YesNo => "yes_no",
+        Expectation::Digits { .. } => "digits",
+        Expectation::Spelling => "spelling",
+        Expectation::Email => "email",
+        Expectation::FloorGranted => "floor_granted",
+        _ => "free",
+    }
 }
 
 /// Appends what there is to know about a segment.

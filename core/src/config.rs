@@ -3,18 +3,21 @@
 //! Durations become whole model windows (32 ms) or input samples here and nowhere else. Both round
 //! up: 50 ms of speech takes two windows, 250 ms of silence eight.
 
+mod policy;
 #[cfg(test)]
 mod tests;
 mod turns;
 
 use std::time::Duration;
 
-pub use turns::{Endpointing, TurnModelOptions};
+pub use policy::TurnPolicy;
+pub use turns::{Endpointing, ExpectationDelays, TextVoteOptions, TurnModelOptions};
 
-use crate::endpointer::{Delays, EndpointerConfig, ModelVote};
+use crate::endpointer::{AudioModel, Delays, EndpointerConfig};
 use crate::error::ConfigError;
 use crate::pcm::{Downmix, Format, SampleFormat};
 use crate::segmenter::SegmenterConfig;
+use crate::turn::{Fusion, WaitRule};
 use crate::units::{Probability, SampleCount, SamplePos, SampleRate};
 
 /// Length of one model window: 512 samples at 16 kHz, 256 at 8 kHz.
@@ -60,6 +63,10 @@ pub struct DetectorConfig {
     pub(crate) segment_audio: bool,
     endpointing: Option<Endpointing>,
     turn_model: Option<TurnModelOptions>,
+    text_model: Option<TextVoteOptions>,
+    wait_rule: WaitRule,
+    fusion: Fusion,
+    expectation_delays: ExpectationDelays,
     transcript_wait: Option<Duration>,
     max_turn_duration: Option<Duration>,
     starvation_duration: Duration,
@@ -90,6 +97,10 @@ impl DetectorConfig {
             segment_audio: false,
             endpointing: None,
             turn_model: None,
+            text_model: None,
+            wait_rule: WaitRule::Threshold,
+            fusion: Fusion::DEFAULT,
+            expectation_delays: ExpectationDelays::DEFAULT,
             transcript_wait: None,
             max_turn_duration: None,
             starvation_duration: Duration::from_secs(1),
@@ -236,10 +247,48 @@ impl DetectorConfig {
         self
     }
 
-    /// Ask a turn model at every pause. Default: none, silence alone decides.
+    /// Ask an audio model at every pause. Default: none, silence alone decides.
     #[must_use]
     pub const fn turn_model(mut self, options: Option<TurnModelOptions>) -> Self {
         self.turn_model = options;
+        self
+    }
+
+    /// Wait for a text model's vote at every pause. Default: none is waited for; one that comes all the same counts.
+    #[must_use]
+    pub const fn text_model(mut self, options: Option<TextVoteOptions>) -> Self {
+        self.text_model = options;
+        self
+    }
+
+    /// How the votes of models become a wait between `min_delay` and `max_delay`. Default [`WaitRule::Threshold`].
+    #[must_use]
+    pub const fn wait_rule(mut self, rule: WaitRule) -> Self {
+        self.wait_rule = rule;
+        self
+    }
+
+    /// How votes are weighed against each other. Default [`Fusion::DEFAULT`].
+    #[must_use]
+    pub const fn fusion(mut self, fusion: Fusion) -> Self {
+        self.fusion = fusion;
+        self
+    }
+
+    /// Delays, wait rule and weights of a preset at once, over what was set before. The audio model's part of it is
+    /// [`TurnPolicy::turn_model`], for hosts that have one.
+    #[must_use]
+    pub const fn turn_policy(mut self, policy: TurnPolicy) -> Self {
+        self.endpointing = Some(policy.endpointing);
+        self.wait_rule = policy.wait_rule;
+        self.fusion = policy.fusion;
+        self
+    }
+
+    /// What [`Input::Expect`](crate::Input::Expect) does to the delays.
+    #[must_use]
+    pub const fn expectation_delays(mut self, delays: ExpectationDelays) -> Self {
+        self.expectation_delays = delays;
         self
     }
 
@@ -325,7 +374,18 @@ impl DetectorConfig {
                 Duration::ZERO,
                 ten,
             )?;
+            let mut before = ("turn model query_after", model.query_after);
+            for again in model.query_again.into_iter().flatten() {
+                let again = ("turn model query_again", again);
+                within(again.0, again.1, Duration::ZERO, minute)?;
+                ordered(before, again)?;
+                before = again;
+            }
         }
+        if let Some(text) = self.text_model {
+            within("text model timeout", text.timeout, Duration::ZERO, minute)?;
+        }
+        self.check_rules()?;
         let Endpointing {
             min_delay,
             max_delay,
@@ -356,6 +416,41 @@ impl DetectorConfig {
             ("what prefix, onset, pause search and silence need", needed),
             ("max_segment_duration", self.max_segment_duration),
         )
+    }
+
+    fn check_rules(&self) -> Result<(), ConfigError> {
+        if let Some((name, given)) = self.fusion.wrong() {
+            return Err(ConfigError::Fusion { name, given });
+        }
+        if let WaitRule::Graded {
+            unfinished_at,
+            finished_at,
+        } = self.wait_rule
+            && finished_at < unfinished_at
+        {
+            return Err(ConfigError::WaitRule {
+                unfinished_at: unfinished_at.value(),
+                finished_at: finished_at.value(),
+            });
+        }
+        let delays = self.expectation_delays;
+        let minute = Duration::from_secs(60);
+        within("short_answer", delays.short_answer, Duration::ZERO, minute)?;
+        within("short_min", delays.short_min, Duration::ZERO, minute)?;
+        for (min, max) in [
+            (
+                ("dictation_min", delays.dictation_min),
+                ("dictation_max", delays.dictation_max),
+            ),
+            (
+                ("floor_min", delays.floor_min),
+                ("floor_max", delays.floor_max),
+            ),
+        ] {
+            within(max.0, max.1, Duration::ZERO, minute)?;
+            ordered(min, max)?;
+        }
+        Ok(())
     }
 
     fn check_thresholds(&self) -> Result<(), ConfigError> {
@@ -422,11 +517,19 @@ impl DetectorConfig {
                 None => Delays::Fixed { min, max },
                 Some(alpha) => Delays::Dynamic { min, max, alpha },
             },
-            model: self.turn_model.map(|options| ModelVote {
+            model: self.turn_model.map(|options| AudioModel {
                 threshold: options.unlikely_threshold,
                 timeout: rate.samples(options.timeout),
                 query_after_windows: windows(options.query_after),
+                query_again: options
+                    .query_again
+                    .map(|after| after.map(|after| rate.samples(after))),
+                answers: options.answers,
             }),
+            text_timeout: self.text_model.map(|text| rate.samples(text.timeout)),
+            wait_rule: self.wait_rule,
+            fusion: self.fusion,
+            expectations: self.expectation_delays.parse(rate),
             transcript_wait: self.transcript_wait.map(|wait| rate.samples(wait)),
             max_turn: self.max_turn_duration.map(|ceiling| rate.samples(ceiling)),
             agent_speech_grace: rate.samples(AGENT_SPEECH_GRACE),

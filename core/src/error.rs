@@ -71,6 +71,22 @@ pub enum ConfigError {
         /// Its value.
         larger_is: Duration,
     },
+    /// A weight of the fusion of votes, or its limit, is out of range.
+    #[error("{name} is {given}: use 0 to 10, for the limit 0.1 to 100")]
+    Fusion {
+        /// Which one.
+        name: &'static str,
+        /// What was given.
+        given: f32,
+    },
+    /// The graded wait would grow with the probability.
+    #[error("finished_at {finished_at} is below unfinished_at {unfinished_at}: exchange them")]
+    WaitRule {
+        /// Where the wait is still the longest.
+        unfinished_at: f32,
+        /// Where it is the shortest.
+        finished_at: f32,
+    },
     /// A smoothing weight is outside 0..1.
     #[error("{name} is {given}: use a weight from 0 (no history) to less than 1")]
     Weight {

@@ -58,15 +58,18 @@ mod turn;
 pub mod units;
 pub mod vad;
 
-pub use config::{DetectorConfig, Endpointing, TurnModelOptions};
+pub use config::{
+    DetectorConfig, Endpointing, ExpectationDelays, TextVoteOptions, TurnModelOptions, TurnPolicy,
+};
 pub use detector::{Audio, Detector, Input, Outputs};
 pub use error::{ConfigError, InputError, ModelError};
 pub use event::{
     CueSet, CueVote, EndOfSpeech, EndOfTurn, EndReason, Event, Expectation, FormatChanged, Gap,
-    Output, Segment, StartOfSpeech, TurnAmended, TurnEndReason, TurnQuery, Wait, WindowScore,
+    ModelVote, Output, Segment, StartOfSpeech, TurnAmended, TurnEndReason, TurnPrediction,
+    TurnQuery, TurnQueryCancelled, TurnVotes, Wait, WindowScore,
 };
 pub use pcm::{Downmix, Format, Frame, SampleFormat, Samples};
 pub use stats::Stats;
-pub use turn::{Language, TurnAudio, TurnContext, TurnModel};
+pub use turn::{AnswerRule, Fusion, Language, TurnAudio, TurnContext, TurnModel, WaitRule};
 pub use units::{Probability, SampleCount, SamplePos, SampleRate};
 pub use vad::{KernelLevel, SileroVad, StateGuard, VadBatch, VadRate, VadState};

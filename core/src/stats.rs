@@ -24,6 +24,8 @@ pub struct Stats {
     pub limited_values: u64,
     /// Answers to turn queries that came too late or were never asked for.
     pub stale_answers: u64,
+    /// Votes of text models and wordings that were ignored: about another turn or an older pause, or not a number.
+    pub stale_votes: u64,
     /// Turns forgotten by [`Input::ClearTurn`](crate::Input::ClearTurn).
     pub cleared_turns: u64,
     /// Transcripts that came late for such a turn.

@@ -167,6 +167,12 @@ impl Probability {
         }
     }
 
+    /// A probability that is written in the source.
+    pub(crate) const fn constant(value: f32) -> Self {
+        assert!(value >= 0.0 && value <= 1.0, "a probability");
+        Self(value)
+    }
+
     /// The number itself, 0.0..=1.0.
     pub const fn value(self) -> f32 {
         self.0

@@ -87,9 +87,9 @@ fn a_likely_turn_ends_early_and_an_unlikely_one_late() {
         (Wait::Min, TurnEndReason::Complete)
     );
     assert_eq!(first.delay().0, 14_400);
-    let p = first.probability.expect("answered").value();
+    let p = first.probability().expect("answered").value();
     assert_eq!(
-        (p, first.threshold.expect("a model is in use").value()),
+        (p, first.threshold().expect("a model is in use").value()),
         (0.9, 0.5)
     );
     let waited = unlikely
@@ -117,7 +117,7 @@ fn a_late_answer_ends_the_turn_when_it_comes() {
 fn without_an_answer_silence_decides_after_the_timeout() {
     let end = turns(&listen(0, |_, _| None))[0];
     assert_eq!(
-        (end.wait, end.reason, end.probability),
+        (end.wait, end.reason, end.probability()),
         (Wait::Model, TurnEndReason::NoAnswer, None)
     );
     assert_eq!(end.delay().0, 48_000);
@@ -179,9 +179,9 @@ fn a_threshold_set_by_the_host_survives_a_change_of_format() {
     ends.extend(turns(&detector.flush().collect::<Vec<_>>()));
     let answered = ends
         .iter()
-        .find(|end| end.threshold.is_some())
+        .find(|end| end.threshold().is_some())
         .expect("an answered turn");
-    assert_eq!(answered.threshold, Some(Probability::clamped(0.95)));
+    assert_eq!(answered.threshold(), Some(Probability::clamped(0.95)));
     assert_ne!(answered.reason, TurnEndReason::Complete);
 }
 

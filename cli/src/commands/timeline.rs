@@ -144,7 +144,7 @@ impl Timeline {
             TurnEndReason::NoTranscript => ", no transcript came".into(),
             other => format!(", {}", other.as_str()),
         };
-        let probability = match (e.probability, e.threshold) {
+        let probability = match (e.probability(), e.threshold()) {
             (Some(p), Some(t)) => format!(" (p {:.2}, threshold {:.2})", p.value(), t.value()),
             _ => String::new(),
         };

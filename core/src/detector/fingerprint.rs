@@ -1,6 +1,9 @@
 //! One number that two runs, machines or languages can compare.
 
-use crate::event::{Event, TurnQuery};
+use crate::event::{
+    CueVote, EndOfTurn, Event, Expectation, ModelVote, TurnPrediction, TurnQuery,
+    TurnQueryCancelled, TurnVotes,
+};
 use crate::units::Probability;
 
 /// 64-bit FNV-1a over everything a stream decided.
@@ -57,14 +60,17 @@ pub(super) fn add_event(fingerprint: &mut Fingerprint, event: &Event) {
         }
         Event::EndOfTurn(e) => {
             add(&[4, e.turn, e.start.0, e.last_voiced.0, e.decided_at.0]);
+            let audio = e.votes.audio;
             add(&[
-                optional(e.probability),
-                optional(e.threshold),
+                optional(audio.map(|vote| vote.probability)),
+                optional(audio.map(|vote| vote.threshold)),
                 e.min_delay.0,
                 e.max_delay.0,
             ]);
             add(&[e.wait as u64, e.reason as u64]);
+            add_turn_rules(fingerprint, e);
         }
+        Event::TurnPrediction(e) => add_prediction(fingerprint, e),
         Event::TurnAmended(e) => add(&[5, e.turn, e.at.0, e.decided_at.0]),
         Event::FormatChanged(e) => {
             add(&[6, e.at.0, e.resumes_at.0]);
@@ -74,6 +80,91 @@ pub(super) fn add_event(fingerprint: &mut Fingerprint, event: &Event) {
             }
         }
         Event::Gap(e) => add(&[7, e.at.0, e.duration.0, u64::from(e.concealed)]),
+    }
+}
+
+/// Adds what a turn without votes and expectations does not have.
+fn add_turn_rules(fingerprint: &mut Fingerprint, e: &EndOfTurn) {
+    if e.votes != TurnVotes::default() || e.expectation != Expectation::Free {
+        for value in [9, e.chosen_delay.0, e.silence_delay.0] {
+            fingerprint.add(value);
+        }
+        add_votes(fingerprint, &e.votes);
+        add_expectation(fingerprint, e.expectation);
+    }
+}
+
+fn add_prediction(fingerprint: &mut Fingerprint, e: &TurnPrediction) {
+    for value in [10, e.turn, e.at.0, e.decided_at.0, e.ends_at.0] {
+        fingerprint.add(value);
+    }
+    for delay in [e.min_delay, e.max_delay, e.chosen_delay, e.silence_delay] {
+        fingerprint.add(delay.0);
+    }
+    add_votes(fingerprint, &e.votes);
+    add_expectation(fingerprint, e.expectation);
+}
+
+fn add_votes(fingerprint: &mut Fingerprint, votes: &TurnVotes) {
+    let TurnVotes {
+        audio,
+        text,
+        cues,
+        fused,
+    } = *votes;
+    for model in [audio, text] {
+        match model {
+            None => fingerprint.add(0),
+            Some(ModelVote {
+                probability,
+                threshold,
+                asked_at,
+                answered_at,
+                answers,
+            }) => {
+                fingerprint.add(1 + u64::from(answers));
+                for value in [
+                    bits(probability),
+                    bits(threshold),
+                    asked_at.0,
+                    answered_at.0,
+                ] {
+                    fingerprint.add(value);
+                }
+            }
+        }
+    }
+    match cues {
+        None => fingerprint.add(0),
+        Some(CueVote { lean, reasons }) => {
+            fingerprint.add(1 + u64::from(lean.to_bits()));
+            fingerprint.add(u64::from(reasons.0));
+        }
+    }
+    fingerprint.add(optional(fused));
+}
+
+/// The numbers never change.
+fn add_expectation(fingerprint: &mut Fingerprint, expectation: Expectation) {
+    fingerprint.add(match expectation {
+        Expectation::Free => 0,
+        Expectation::YesNo => 1,
+        Expectation::Digits { count } => 0x100 + u64::from(count),
+        Expectation::Spelling => 2,
+        Expectation::Email => 3,
+        Expectation::FloorGranted => 4,
+    });
+}
+
+/// Adds all that a cancellation says.
+pub(super) fn add_cancelled(fingerprint: &mut Fingerprint, cancelled: &TurnQueryCancelled) {
+    let TurnQueryCancelled {
+        id,
+        turn,
+        decided_at,
+    } = *cancelled;
+    for value in [11, id, turn, decided_at.0] {
+        fingerprint.add(value);
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the host tells the detector beside audio.
 
+use crate::event::{CueVote, Expectation};
 use crate::units::{Probability, SampleCount, SamplePos};
 
 /// Something the host knows and the audio does not say.
@@ -9,7 +10,7 @@ use crate::units::{Probability, SampleCount, SamplePos};
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Input {
-    /// The turn model's answer to a [`TurnQuery`](crate::TurnQuery). One that comes too late does no harm.
+    /// The audio model's answer to a [`TurnQuery`](crate::TurnQuery). One that comes too late does no harm.
     TurnAnswer {
         /// The `id` of the query.
         id: u64,
@@ -18,6 +19,31 @@ pub enum Input {
     },
     /// The threshold for answers from here on, for models whose threshold depends on the language.
     TurnThreshold(Probability),
+    /// A text model's vote on the transcript of the turn so far.
+    ///
+    /// Like every vote it belongs to a pause: once the user has been heard again it is void.
+    TextAnswer {
+        /// The turn it is about, as named by events and [`Detector::open_turn`](crate::Detector::open_turn).
+        turn: u64,
+        /// That the user is finished.
+        probability: Probability,
+        /// Below this the model means "not finished". Text models have tiny ones, another for every language.
+        threshold: Probability,
+        /// Where the stream was when the transcript was put to the model
+        /// ([`Detector::position`](crate::Detector::position)); a vote on a transcript from before the last voiced sample is
+        /// ignored. `None`: just now.
+        asked_at: Option<SamplePos>,
+    },
+    /// What the wording of the transcript so far says. Void once the user has been heard again.
+    TextCues {
+        /// The turn it is about.
+        turn: u64,
+        /// The vote. A lean of NaN is ignored, one out of range limited.
+        vote: CueVote,
+    },
+    /// What the dialogue expects the user to say: it holds for the open turn, or for the next one if none is open, and is
+    /// [`Expectation::Free`] again when that turn is over.
+    Expect(Expectation),
     /// A final transcript arrived.
     Transcript {
         /// Where the speech it covers ended, if the recogniser says so.

@@ -33,11 +33,11 @@ use retained::Retained;
 
 /// Outputs that may wait to be taken. One step of the stream (a window, a timer, one input) makes at most
 /// [`STEP`] of them, and no step is taken without room for it.
-const QUEUE: usize = 32;
+const QUEUE: usize = 48;
 
-/// Most outputs of one step: a window can say its score, an end, its segment, a query and the end of a turn, and the
-/// end of an epoch does that for two windows and closes what is open.
-const STEP: usize = 16;
+/// Most outputs of one step: a window can say its score, a start or an end, two segments, a query, the end of a turn and that
+/// its queries are void, and the end of an epoch does that for two windows and closes what is open.
+const STEP: usize = 24;
 
 /// Work that one call has begun and later steps finish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,6 +211,17 @@ impl Detector {
         match input {
             Input::TurnAnswer { id, probability } => self.endpointer.answer(id, probability, now),
             Input::TurnThreshold(threshold) => self.endpointer.set_model_threshold(threshold),
+            Input::TextAnswer {
+                turn,
+                probability,
+                threshold,
+                asked_at,
+            } => {
+                let vote = (probability, threshold);
+                self.endpointer.text_answer(turn, vote, asked_at, now);
+            }
+            Input::TextCues { turn, vote } => self.endpointer.text_cues(turn, vote, now),
+            Input::Expect(expectation) => self.endpointer.expect(expectation, now),
             Input::Transcript { speech_end } => self.endpointer.transcript(speech_end, now),
             Input::AgentStarted => self.endpointer.agent_started(now),
             Input::AgentStopped => self.endpointer.agent_stopped(now),
@@ -271,6 +282,12 @@ impl Detector {
         self.position
     }
 
+    /// The turn that is open, if one is. It has been named by a [`StartOfSpeech`](crate::StartOfSpeech), unless a transcript or the
+    /// cut of a longer turn opened it.
+    pub fn open_turn(&self) -> Option<u64> {
+        self.endpointer.turn()
+    }
+
     /// The format the stream is in.
     pub const fn format(&self) -> Format {
         self.format
@@ -281,6 +298,7 @@ impl Detector {
         let turns = self.endpointer.stats();
         Stats {
             stale_answers: turns.stale_answers,
+            stale_votes: turns.stale_votes,
             cleared_turns: turns.cleared_turns,
             dropped_transcripts: turns.dropped_transcripts,
             ..self.stats
@@ -465,9 +483,14 @@ impl Detector {
                     self.say(Event::EndOfTurn(end));
                 }
                 TurnOutput::Amended(amended) => self.say(Event::TurnAmended(amended)),
+                TurnOutput::Prediction(prediction) => self.say(Event::TurnPrediction(prediction)),
                 TurnOutput::Query(query) => {
                     fingerprint::add_query(&mut self.fingerprint, &query);
                     self.queue.push_back(Output::TurnQuery(query));
+                }
+                TurnOutput::Cancelled(cancelled) => {
+                    fingerprint::add_cancelled(&mut self.fingerprint, &cancelled);
+                    self.queue.push_back(Output::TurnQueryCancelled(cancelled));
                 }
             }
         }

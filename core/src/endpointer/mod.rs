@@ -3,27 +3,42 @@
 mod config;
 mod decision;
 mod delay;
+mod expect;
 mod outbox;
+mod pause;
 #[cfg(test)]
 mod tests;
 mod timers;
 
-use crate::event::{EndOfTurn, TurnAmended, TurnEndReason, TurnQuery, Wait};
+use crate::event::{
+    CueVote, EndOfTurn, Expectation, ModelVote, TurnAmended, TurnEndReason, TurnPrediction,
+    TurnQuery, TurnQueryCancelled, Wait,
+};
+use crate::turn::AnswerRule;
 use crate::units::{Probability, SamplePos};
-pub(crate) use config::{EndpointerConfig, ModelVote};
-use decision::{Answer, Rules, Turn};
+pub(crate) use config::{AudioModel, EndpointerConfig};
+use decision::{Rules, Turn};
 use delay::DelayPolicy;
 pub(crate) use delay::Delays;
+pub(crate) use expect::ExpectationRules;
 use outbox::Outbox;
+use pause::Pause;
 use timers::{Timer, Timers};
+
+/// How often the audio model may be asked about a pause again, at most. Bounds what one pause can put into the queues.
+pub(crate) const MAX_REPEATS: usize = 3;
 
 /// What an [`Endpointer`] says.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum TurnOutput {
     /// The turn is over.
     EndOfTurn(EndOfTurn),
-    /// A turn model is asked about the pause that has begun.
+    /// A vote on the current pause has come.
+    Prediction(TurnPrediction),
+    /// The audio model is asked about the current pause.
     Query(TurnQuery),
+    /// Questions that need no answer any more.
+    Cancelled(TurnQueryCancelled),
     /// A transcript belongs to a turn that is over.
     Amended(TurnAmended),
 }
@@ -33,6 +48,8 @@ pub(crate) enum TurnOutput {
 pub(crate) struct TurnStats {
     /// Answers to no open question: late, repeated, or about a pause the user has ended.
     pub(crate) stale_answers: u64,
+    /// Votes of text models and wordings that were ignored: about another turn or an older pause, or not a number.
+    pub(crate) stale_votes: u64,
     /// Turns forgotten by [`Endpointer::clear`].
     pub(crate) cleared_turns: u64,
     /// Transcripts that came late for such a turn.
@@ -58,9 +75,13 @@ pub(crate) struct TurnStats {
 ///   speech if the segmenter took longer than that to see it. The ceiling and the host may end it earlier.
 /// * **Going on.** Speech before the deadline cancels it. A decision that falls while speech seems to begin
 ///   waits for the next window to tell, once, and at most one window long.
-/// * **Model.** One question per pause, as early as `query_after_windows`. A voiced window makes a new
-///   pause; answers about older ones are counted and ignored. A late answer still counts as long as the
-///   turn is open.
+/// * **Model.** The audio model is asked as early as `query_after_windows` into a pause, and again at the fixed
+///   times of `query_again`. A voiced window makes a new pause; answers and votes about older ones are counted and
+///   ignored, questions that are still open are cancelled. A late vote counts as long as the turn is open, and may
+///   make the wait longer or shorter.
+/// * **Votes.** Audio, text and wording are each optional. A configured model is awaited until its timeout. Which votes
+///   are there decides, not the order in which they came.
+/// * **Expectation.** It holds for the open or the next turn, changes its delays, and ends with it.
 /// * **Transcript.** Only a turn that never had one waits for it. One that arrives for a closed turn
 ///   amends it: its speech ended before that turn was decided (plus one window, because recognisers round)
 ///   and before the open turn began; or its position is not known, no turn is open, and the last one was
@@ -87,6 +108,7 @@ pub(crate) struct Endpointer {
     /// Where a turn ended in speech that is still open.
     cut: Option<SamplePos>,
     verdict: Option<bool>,
+    expectation: Expectation,
     outbox: Outbox,
     stats: TurnStats,
 }
@@ -116,6 +138,7 @@ impl Endpointer {
             onset_pending: false,
             cut: None,
             verdict: None,
+            expectation: Expectation::Free,
             outbox: Outbox::default(),
             stats: TurnStats::default(),
         }
@@ -134,9 +157,9 @@ impl Endpointer {
         let number = if let Some(turn) = &mut self.turn {
             turn.voiced(at);
             turn.ended = None;
-            turn.query = None;
-            turn.answer = None;
-            turn.number
+            let number = turn.number;
+            self.new_pause();
+            number
         } else {
             self.open(at, at)
         };
@@ -164,7 +187,7 @@ impl Endpointer {
             self.voiced(until.min(now));
             let asks_after = self.config.model.map(|m| m.query_after_windows.max(1));
             if asks_after.is_some_and(|windows| silent_windows >= windows) {
-                self.ask();
+                self.ask_first();
             }
         }
     }
@@ -181,26 +204,77 @@ impl Endpointer {
         if let Some(turn) = &mut self.turn {
             turn.ended = Some(now);
         }
-        self.ask();
+        self.ask_first();
         self.rearm();
     }
 
     // From the host, at the current position.
 
-    /// The turn model answered question `id`.
+    /// The audio model answered question `id`.
     pub(crate) fn answer(&mut self, id: u64, probability: Probability, now: SamplePos) {
         self.advance(now);
-        match (&mut self.turn, self.config.model) {
-            (Some(turn), Some(model)) if turn.query == Some(id) && turn.answer.is_none() => {
-                turn.answer = Some(Answer {
-                    probability,
-                    threshold: model.threshold,
-                    at: self.now,
-                });
-                self.settle();
-            }
-            _ => self.stats.stale_answers += 1,
+        let now = self.now;
+        let taken = match (&mut self.turn, self.config.model) {
+            (Some(turn), Some(model)) => turn.pause.answer(id, probability, model.threshold, now),
+            _ => false,
+        };
+        if taken {
+            self.voted();
+        } else {
+            self.stats.stale_answers += 1;
         }
+    }
+
+    /// A text model judged the transcript of turn `turn`, as it was when the stream was at `asked_at`; `None`: just now.
+    pub(crate) fn text_answer(
+        &mut self,
+        turn: u64,
+        (probability, threshold): (Probability, Probability),
+        asked_at: Option<SamplePos>,
+        now: SamplePos,
+    ) {
+        self.advance(now);
+        let now = self.now;
+        let asked_at = asked_at.map_or(now, |at| at.min(now));
+        let vote = ModelVote {
+            probability,
+            threshold,
+            asked_at,
+            answered_at: now,
+            answers: 1,
+        };
+        let taken = match &mut self.turn {
+            Some(open) if open.number == turn && asked_at >= open.last_voiced => {
+                open.pause.text(vote)
+            }
+            _ => false,
+        };
+        if taken {
+            self.voted();
+        } else {
+            self.stats.stale_votes += 1;
+        }
+    }
+
+    /// The wording of turn `turn` was looked at.
+    pub(crate) fn text_cues(&mut self, turn: u64, vote: CueVote, now: SamplePos) {
+        self.advance(now);
+        let now = self.now;
+        match &mut self.turn {
+            Some(open) if open.number == turn && !vote.lean.is_nan() => {
+                let lean = vote.lean.clamp(-1.0, 1.0);
+                open.pause.cues(CueVote { lean, ..vote }, now);
+                self.voted();
+            }
+            _ => self.stats.stale_votes += 1,
+        }
+    }
+
+    /// What the dialogue expects of the open turn, or of the next one.
+    pub(crate) fn expect(&mut self, expectation: Expectation, now: SamplePos) {
+        self.advance(now);
+        self.expectation = expectation;
+        self.settle();
     }
 
     /// A final transcript arrived, of speech that ended at `speech_end` if the recogniser knows.
@@ -225,7 +299,7 @@ impl Endpointer {
                 if let Some(turn) = &mut self.turn {
                     turn.ended = Some(now);
                 }
-                self.ask();
+                self.ask_first();
             }
         }
         if let Some(turn) = &mut self.turn {
@@ -380,6 +454,11 @@ impl Endpointer {
                 self.timers.disarm(timer);
                 self.close(at, Wait::Ceiling, TurnEndReason::TooLong);
             }
+            Timer::Question => {
+                self.timers.disarm(timer);
+                self.now = self.now.max(at);
+                self.ask();
+            }
         }
     }
 
@@ -406,11 +485,35 @@ impl Endpointer {
         self.advance(self.now);
     }
 
+    /// After a vote: it is told, and what it decided happens.
+    fn voted(&mut self) {
+        let rules = self.rules();
+        if let Some(turn) = &self.turn {
+            let prediction = turn.prediction(self.now, &rules);
+            self.outbox.push(TurnOutput::Prediction(prediction));
+        }
+        self.settle();
+    }
+
+    /// The rules in force for the open turn.
     fn rules(&self) -> Rules {
+        let base = (self.delay.min(), self.delay.max());
+        let (min, max) = self.turn.map_or(base, |turn| {
+            let spoken = turn.last_voiced.since(turn.start);
+            let lean = turn.pause.lean();
+            let table = &self.config.expectations;
+            table.delays(self.expectation, base, spoken, lean)
+        });
+        let model = self.config.model;
         Rules {
-            min: self.delay.min(),
-            max: self.delay.max(),
-            model_timeout: self.config.model.map(|model| model.timeout),
+            expectation: self.expectation,
+            min,
+            max,
+            wait_rule: self.config.wait_rule,
+            fusion: self.config.fusion,
+            answers: model.map_or(AnswerRule::default(), |model| model.answers),
+            audio_timeout: model.map(|model| model.timeout),
+            text_timeout: self.config.text_timeout,
             transcript_wait: self.config.transcript_wait,
         }
     }
@@ -429,7 +532,9 @@ impl Endpointer {
 
     fn voiced(&mut self, until: SamplePos) {
         if let Some(turn) = &mut self.turn {
-            turn.voiced(until);
+            if turn.voiced(until) {
+                self.new_pause();
+            }
         } else if let Some(cut) = self.cut
             && until >= cut + self.config.window
         {
@@ -437,16 +542,44 @@ impl Endpointer {
         }
     }
 
+    /// What was asked and said is about an older pause.
+    fn new_pause(&mut self) {
+        if let Some(turn) = &mut self.turn {
+            let old = std::mem::take(&mut turn.pause);
+            let number = turn.number;
+            self.timers.disarm(Timer::Question);
+            self.cancel(&old, number);
+        }
+    }
+
+    fn cancel(&mut self, pause: &Pause, turn: u64) {
+        if let Some(id) = pause.open_question() {
+            self.outbox.push(TurnOutput::Cancelled(TurnQueryCancelled {
+                id,
+                turn,
+                decided_at: self.now,
+            }));
+        }
+    }
+
+    /// Asks about the pause, if nobody has yet.
+    fn ask_first(&mut self) {
+        if self.turn.is_some_and(|turn| !turn.pause.was_asked()) {
+            self.ask();
+        }
+    }
+
+    /// Asks about the pause, and makes a note of when to ask again.
     fn ask(&mut self) {
-        if let Some(turn) = &mut self.turn
-            && self.config.model.is_some()
-            && turn.query.is_none()
+        let (now, id) = (self.now, self.next_query);
+        if let (Some(turn), Some(model)) = (&mut self.turn, &self.config.model)
+            && turn.pause.ask(id, now)
         {
-            let id = self.next_query;
             self.next_query += 1;
-            turn.query = Some(id);
-            self.outbox
-                .push(TurnOutput::Query(turn.query(id, self.now)));
+            self.outbox.push(TurnOutput::Query(turn.query(id, now)));
+            if let Some(at) = turn.pause.next_question(model, turn.last_voiced, now) {
+                self.timers.arm(Timer::Question, at);
+            }
         }
     }
 
@@ -473,7 +606,10 @@ impl Endpointer {
             cleared,
         });
         self.turn = None;
+        self.expectation = Expectation::Free;
         self.timers = Timers::default();
+        self.now = self.now.max(at);
+        self.cancel(&turn.pause, turn.number);
         if self.speech_open {
             self.cut = Some(at);
         }

@@ -4,13 +4,14 @@ use super::TurnOutput;
 
 /// What waits to be polled.
 ///
-/// Eight slots are enough. Between two polls lies at most one window or one host input. A window is three
-/// inputs and an advance: each ends at most one turn (timers fire for the open turn only, and no timer opens
-/// one), each input asks at most one question: seven. A host input may end the turn before it, and then
-/// open one, ask about it, and end it at once: three.
+/// Sixteen slots are enough. Between two polls lies at most one window or one host input. A window is three
+/// inputs and an advance. Each ends at most one turn: four. Each input asks at most one first question, and the repeats
+/// lie in the future of their first one, so at most those of the pause before are due: six. Cancelling needs an open
+/// question, asked now or in the pause before: at most four and a first one. Fifteen. A host input may ask the repeats,
+/// end the turn before it and cancel, and then open one, ask about it, tell of a vote, end it at once and cancel: nine.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Outbox {
-    slots: [Option<TurnOutput>; 8],
+    slots: [Option<TurnOutput>; 16],
     first: usize,
     len: usize,
 }

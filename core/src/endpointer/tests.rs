@@ -1,6 +1,7 @@
 //! The rules of [`Endpointer`], by name, and what holds for any sequence of inputs.
 
 use super::*;
+use crate::turn::{Fusion, WaitRule};
 use crate::units::{SampleCount, SampleRate};
 
 mod drive;
@@ -39,19 +40,33 @@ const BASE: EndpointerConfig = EndpointerConfig {
         max: ms(2500),
     },
     model: None,
+    text_timeout: None,
+    wait_rule: WaitRule::Threshold,
+    fusion: Fusion::DEFAULT,
+    expectations: EXPECTATIONS,
     transcript_wait: None,
     max_turn: None,
     agent_speech_grace: ms(250),
     amend_window: ms(2000),
 };
 
+const EXPECTATIONS: ExpectationRules = ExpectationRules {
+    short_answer: ms(1000),
+    short_min: ms(200),
+    dictation: (ms(1000), ms(4000)),
+    floor: (ms(2000), ms(8000)),
+    satisfied_lean: 0.5,
+};
+
 /// A model with threshold 0.5, asked after two windows of silence.
 fn with_model(timeout: SampleCount) -> EndpointerConfig {
     EndpointerConfig {
-        model: Some(ModelVote {
+        model: Some(AudioModel {
             threshold: p(0.5),
             timeout,
             query_after_windows: 2,
+            query_again: [None; MAX_REPEATS],
+            answers: AnswerRule::Latest,
         }),
         ..BASE
     }
@@ -78,6 +93,8 @@ struct Rig {
     ends: Vec<EndOfTurn>,
     queries: Vec<TurnQuery>,
     amended: Vec<TurnAmended>,
+    predictions: Vec<TurnPrediction>,
+    cancelled: Vec<TurnQueryCancelled>,
     starts: Vec<u64>,
 }
 
@@ -99,6 +116,8 @@ impl Rig {
             ends: Vec::new(),
             queries: Vec::new(),
             amended: Vec::new(),
+            predictions: Vec::new(),
+            cancelled: Vec::new(),
             starts: Vec::new(),
         }
     }
@@ -194,6 +213,8 @@ impl Rig {
                 TurnOutput::EndOfTurn(end) => self.ends.push(end),
                 TurnOutput::Query(query) => self.queries.push(query),
                 TurnOutput::Amended(amended) => self.amended.push(amended),
+                TurnOutput::Prediction(prediction) => self.predictions.push(prediction),
+                TurnOutput::Cancelled(cancelled) => self.cancelled.push(cancelled),
             }
         }
     }

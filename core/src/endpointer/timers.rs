@@ -5,16 +5,18 @@ use crate::units::SamplePos;
 /// What happens at a position. The order is the order of firing at equal positions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Timer {
-    /// The turn ends by its own record: the arithmetic in [`Pause::decide`](super::decision::Pause).
+    /// The turn ends by its own record: the arithmetic in [`Turn::decide`](super::decision::Turn::decide).
     Decision,
     /// The turn ends, after a decision was held back for speech that seemed to begin.
     Hold,
     /// The turn has reached `max_turn`.
     Ceiling,
+    /// The audio model is asked again.
+    Question,
 }
 
 impl Timer {
-    const ALL: [Self; 3] = [Self::Decision, Self::Hold, Self::Ceiling];
+    const ALL: [Self; 4] = [Self::Decision, Self::Hold, Self::Ceiling, Self::Question];
 }
 
 /// At most one armed position per [`Timer`].

@@ -6,12 +6,17 @@
 
 mod cue;
 mod expectation;
+mod turn;
 
 use crate::pcm::Format;
 use crate::units::{Probability, SampleCount, SamplePos};
 
 pub use cue::{CueSet, CueVote};
 pub use expectation::Expectation;
+pub use turn::{
+    EndOfTurn, ModelVote, TurnAmended, TurnEndReason, TurnPrediction, TurnQuery,
+    TurnQueryCancelled, TurnVotes, Wait,
+};
 
 /// One thing the detector says.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,6 +27,8 @@ pub enum Output {
     /// A turn model is asked whether the user is finished. Answer with
     /// [`Input::TurnAnswer`](crate::Input::TurnAnswer), late or never.
     TurnQuery(TurnQuery),
+    /// Questions asked so far need no answer any more.
+    TurnQueryCancelled(TurnQueryCancelled),
 }
 
 /// Something that happened in the audio.
@@ -37,6 +44,8 @@ pub enum Event {
     EndOfSpeech(EndOfSpeech),
     /// The audio of a speech segment is complete; only in segmenting mode.
     SegmentReady(Segment),
+    /// A vote on the current pause has come: what all votes make of it, and where the turn would end.
+    TurnPrediction(TurnPrediction),
     /// The user's turn is over.
     EndOfTurn(EndOfTurn),
     /// A transcript arrived for a turn that is already over.
@@ -55,6 +64,7 @@ impl Event {
             Self::StartOfSpeech(e) => e.decided_at,
             Self::EndOfSpeech(e) => e.decided_at,
             Self::SegmentReady(e) => e.decided_at,
+            Self::TurnPrediction(e) => e.decided_at,
             Self::EndOfTurn(e) => e.decided_at,
             Self::TurnAmended(e) => e.decided_at,
             Self::FormatChanged(e) => e.resumes_at,
@@ -202,122 +212,6 @@ impl Segment {
     }
 }
 
-/// The user's turn is over: the agent may answer. The record says why, with its arithmetic.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct EndOfTurn {
-    /// Number of the turn, from 0.
-    pub turn: u64,
-    /// Start of its first speech.
-    pub start: SamplePos,
-    /// The anchor of every delay: end of the last window of speech in the turn.
-    pub last_voiced: SamplePos,
-    /// When the turn was declared over.
-    pub decided_at: SamplePos,
-    /// What the decision had been waiting for when it fell.
-    pub wait: Wait,
-    /// The answer of the turn model for this pause, if there was one in time.
-    pub probability: Option<Probability>,
-    /// What `probability` was compared with.
-    pub threshold: Option<Probability>,
-    /// Smallest delay in force, in samples (learned, if endpointing is dynamic).
-    pub min_delay: SampleCount,
-    /// Largest delay in force, in samples.
-    pub max_delay: SampleCount,
-    /// Why it ended.
-    pub reason: TurnEndReason,
-}
-
-impl EndOfTurn {
-    /// `decided_at - last_voiced`: how long the user had been silent.
-    pub const fn delay(&self) -> SampleCount {
-        self.decided_at.since(self.last_voiced)
-    }
-}
-
-/// What the end of a turn waited for last. The numbers are part of the fingerprint and never change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Wait {
-    /// `min_delay` after the last voiced sample (or the end of the segment, if that came later).
-    Min = 0,
-    /// `max_delay` after the last voiced sample.
-    Max = 1,
-    /// The turn model: its answer, or the end of the time it is given.
-    Model = 2,
-    /// The transcript: its arrival, or the end of `transcript_wait`.
-    Transcript = 3,
-    /// `max_turn_duration`.
-    Ceiling = 4,
-    /// Nothing: the caller ended the turn, or the stream ended.
-    Flush = 5,
-}
-
-impl Wait {
-    /// The name used in JSON and logs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Min => "min",
-            Self::Max => "max",
-            Self::Model => "model",
-            Self::Transcript => "transcript",
-            Self::Ceiling => "ceiling",
-            Self::Flush => "flush",
-        }
-    }
-}
-
-/// Why a turn ended. The numbers are part of the fingerprint and never change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum TurnEndReason {
-    /// Silence alone: no turn model is in use.
-    Silence = 0,
-    /// The model found the turn complete (`probability >= threshold`).
-    Complete = 1,
-    /// The model found it unfinished, and the user did not go on within `max_delay`.
-    Unfinished = 2,
-    /// The model did not answer in time, so silence alone decided.
-    NoAnswer = 3,
-    /// The transcript did not come within `transcript_wait`.
-    NoTranscript = 4,
-    /// The turn reached `max_turn_duration`.
-    TooLong = 5,
-    /// The caller committed the turn.
-    Committed = 6,
-    /// End of input.
-    EndOfInput = 7,
-    /// The detector was reset.
-    Reset = 8,
-}
-
-impl TurnEndReason {
-    /// The name used in JSON and logs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Silence => "silence",
-            Self::Complete => "complete",
-            Self::Unfinished => "unfinished",
-            Self::NoAnswer => "no_answer",
-            Self::NoTranscript => "no_transcript",
-            Self::TooLong => "too_long",
-            Self::Committed => "committed",
-            Self::EndOfInput => "end_of_input",
-            Self::Reset => "reset",
-        }
-    }
-}
-
-/// A transcript arrived for a turn that is already over; it does not make a second turn.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct TurnAmended {
-    /// The turn it belongs to.
-    pub turn: u64,
-    /// Where that turn's speech ended.
-    pub at: SamplePos,
-    /// When the transcript arrived.
-    pub decided_at: SamplePos,
-}
-
 /// The stream goes on in another format. Speech that was open has been ended before.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FormatChanged {
@@ -342,20 +236,4 @@ pub struct Gap {
     /// Short gaps are heard as silence and nothing is interrupted; long ones end open speech and start
     /// the models afresh.
     pub concealed: bool,
-}
-
-/// A question to a turn model: is the user finished? A `Copy` ticket; the audio is read with
-/// [`Outputs::turn_audio`](crate::Outputs::turn_audio).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct TurnQuery {
-    /// Comes back in the answer. Never reused.
-    pub id: u64,
-    /// The turn in question.
-    pub turn: u64,
-    /// Start of the turn's first speech.
-    pub start: SamplePos,
-    /// End of its last window of speech.
-    pub last_voiced: SamplePos,
-    /// When the question was asked; the audio to judge ends here.
-    pub decided_at: SamplePos,
 }

@@ -5,8 +5,10 @@
 //! answer returns as [`Input::TurnAnswer`](crate::Input::TurnAnswer). This trait is the shape models have in common, so that a host can
 //! be written once for all of them.
 
+mod fusion;
 mod language;
 
+pub use fusion::{AnswerRule, Fusion, WaitRule};
 pub use language::Language;
 
 use crate::error::ModelError;

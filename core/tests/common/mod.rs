@@ -324,6 +324,15 @@ pub fn shifted(rate: SampleRate, output: &Output, by: impl Fn(SampleRate) -> u64
                 e.wait,
                 e.reason
             ),
+            Event::TurnPrediction(e) => format!(
+                "prediction {} {} {} {} {:?} {}",
+                e.turn,
+                less(e.at),
+                less(e.decided_at),
+                less(e.ends_at),
+                e.votes.fused,
+                e.chosen_delay
+            ),
             Event::TurnAmended(e) => {
                 format!("amended {} {} {}", e.turn, less(e.at), less(e.decided_at))
             }
@@ -345,6 +354,9 @@ pub fn shifted(rate: SampleRate, output: &Output, by: impl Fn(SampleRate) -> u64
             less(q.last_voiced),
             less(q.decided_at)
         ),
+        Output::TurnQueryCancelled(q) => {
+            format!("cancelled {} {} {}", q.id, q.turn, less(q.decided_at))
+        }
         other => panic!("unknown output: {other:?}"),
     }
 }

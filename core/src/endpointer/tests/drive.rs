@@ -138,10 +138,15 @@ impl Doubling {
                 },
                 Delays::Dynamic { .. } => panic!("learned delays are rounded to samples"),
             },
-            model: config.model.map(|model| ModelVote {
+            model: config.model.map(|model| AudioModel {
                 timeout: twice(model.timeout),
+                query_again: model.query_again.map(|after| after.map(twice)),
                 ..model
             }),
+            text_timeout: config.text_timeout.map(twice),
+            wait_rule: config.wait_rule,
+            fusion: config.fusion,
+            expectations: config.expectations,
             transcript_wait: config.transcript_wait.map(twice),
             max_turn: config.max_turn.map(twice),
             agent_speech_grace: twice(config.agent_speech_grace),
@@ -243,7 +248,17 @@ pub(super) fn drive(machine: &mut impl Machine, script: &[Run], origin: u64) -> 
             if let TurnOutput::Query(query) = output {
                 *last_query = query.id;
             }
-            outputs.push(output);
+            if !matches!(output, TurnOutput::Prediction(_) | TurnOutput::Cancelled(_)) {
+                outputs.push(match output {
+                    TurnOutput::EndOfTurn(end) => TurnOutput::EndOfTurn(EndOfTurn {
+                        votes: Default::default(),
+                        chosen_delay: SampleCount::ZERO,
+                        silence_delay: SampleCount::ZERO,
+                        ..end
+                    }),
+                    other => other,
+                });
+            }
         }
     };
     for run in script {
@@ -327,6 +342,8 @@ pub(super) fn moved(output: TurnOutput, to: impl Fn(SamplePos) -> SamplePos) -> 
             decided_at: to(query.decided_at),
             ..query
         }),
+        TurnOutput::Prediction(prediction) => TurnOutput::Prediction(prediction),
+        TurnOutput::Cancelled(cancelled) => TurnOutput::Cancelled(cancelled),
         TurnOutput::Amended(amended) => TurnOutput::Amended(TurnAmended {
             at: to(amended.at),
             decided_at: to(amended.decided_at),

@@ -52,10 +52,12 @@ fn script() -> impl Strategy<Value = Vec<Run>> {
 
 fn config(delays: impl Strategy<Value = Delays>) -> impl Strategy<Value = EndpointerConfig> {
     let model =
-        (probability(), ticks(0..300), 0..12u32).prop_map(|(threshold, timeout, n)| ModelVote {
+        (probability(), ticks(0..300), 0..12u32).prop_map(|(threshold, timeout, n)| AudioModel {
             threshold,
             timeout,
             query_after_windows: n,
+            query_again: [None; MAX_REPEATS],
+            answers: AnswerRule::Latest,
         });
     (
         delays,
@@ -147,6 +149,8 @@ proptest! {
             TurnOutput::EndOfTurn(end) => end.decided_at,
             TurnOutput::Query(query) => query.decided_at,
             TurnOutput::Amended(amended) => amended.decided_at,
+            TurnOutput::Prediction(prediction) => prediction.decided_at,
+            TurnOutput::Cancelled(cancelled) => cancelled.decided_at,
         }).collect();
         prop_assert!(decided.is_sorted(), "{:?}", heard.outputs);
         let queries = heard.outputs.iter().filter_map(|output| match output {

@@ -1,9 +1,10 @@
 //! The kernels of the voice activity model, each at every level of this machine, on its shapes.
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use listenkit_kernels::{
-    Gates, HIDDEN, Level, LstmState, LstmWeights, Matrix, Source, Stft, StftSize, affine_rows,
-    conv1, conv2, lstm_cells, lstm_finish, lstm_recurrent, tanh,
+    Epilogue, Gates, HIDDEN, Int8Matrix, Level, LstmState, LstmWeights, Matrix, QuantisedRows,
+    Source, Stft, StftSize, affine_rows, conv1, conv2, lstm_cells, lstm_finish, lstm_recurrent,
+    matmul_int8, quantise_rows, tanh,
 };
 use std::hint::black_box;
 
@@ -93,5 +94,67 @@ fn kernels(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, kernels);
+/// The matrices of the Smart Turn encoder, in bytes and in floats; elements are multiply-adds. Levels with dot products of bytes are
+/// also timed without them.
+fn matrices(c: &mut Criterion) {
+    let mut group = c.benchmark_group("matrices");
+    let mut levels: Vec<Level> = Level::available().collect();
+    levels.extend(Level::available().filter(|level| level.byte_dot()));
+    let available = Level::available().count();
+    for (i, level) in levels.iter_mut().enumerate() {
+        let name = if i >= available {
+            *level = level.without_byte_dot();
+            format!("{} without byte dot", level.kind())
+        } else {
+            level.kind().to_string()
+        };
+        let level = *level;
+        for (rows, k, n) in [
+            (400, 384, 384),
+            (400, 384, 1536),
+            (400, 1536, 384),
+            (800, 240, 384),
+            (400, 1152, 384),
+            (400, 64, 400),
+            (400, 400, 64),
+        ] {
+            let x = noise(rows * k);
+            let mut q = QuantisedRows::new(rows, k);
+            group.throughput(Throughput::Elements((rows * k) as u64));
+            if n == 384 {
+                group.bench_function(format!("quantise {rows} x {k} {name}"), |b| {
+                    b.iter(|| quantise_rows(level, rows, black_box(&x), k, k, &mut q));
+                });
+            }
+            quantise_rows(level, rows, &x, k, k, &mut q);
+            group.throughput(Throughput::Elements((rows * k * n) as u64));
+            let w = Int8Matrix::from_fn(k, n, |i, j| (i * 7 + j * 31) as u8 as i8, &[0.01]);
+            let mut y = vec![0.0; rows * n];
+            let shape = format!("{rows} x {k} x {n}");
+            group.bench_function(format!("int8 {shape} {name}"), |b| {
+                b.iter(|| {
+                    matmul_int8(level, black_box(&q), &w, None, &mut y, n, Epilogue::Store);
+                });
+            });
+            if i < available {
+                let columns = n.next_multiple_of(64);
+                let (w, bias) = (matrix(k, columns), noise(columns));
+                let mut y = vec![0.0; rows * columns];
+                let source = Source {
+                    x: &x,
+                    stride: k,
+                    len: k,
+                    first: 0,
+                };
+                group.bench_function(format!("f32 {shape} {name}"), |b| {
+                    b.iter(|| {
+                        affine_rows(level, rows, &[source], &w, &bias, &mut y, columns, false)
+                    });
+                });
+            }
+        }
+    }
+}
+
+criterion_group!(benches, kernels, matrices);
 criterion_main!(benches);

@@ -197,50 +197,63 @@ unsafe fn matmul_entry(level: Level, product: &Product<'_>) {
 #[inline(always)]
 unsafe fn matmul_body<D: Dot>(product: &Product<'_>) {
     let (rows, columns) = (product.q.rows, product.w.columns);
+    let mut sums = Sums([0.0; MOST_TILE_ROWS * PANEL]);
+    let to = sums.0.as_mut_ptr();
     let mut column = 0;
     while column < columns {
-        let whole = (columns - column).min(PANEL - column % PANEL) >= 16 * D::COLUMNS;
+        let left = (columns - column).min(PANEL - column % PANEL);
+        let wide = D::COLUMNS == 4 && left == PANEL;
         let mut row = 0;
         while row < rows {
             let here = (rows - row).min(D::ROWS);
-            // SAFETY: rows `row..row + here` exist, and `16 * D::COLUMNS` columns of the panel if `whole`, else 16.
+            // SAFETY: rows `row..row + here` exist, and a whole panel of columns if `wide`, else sixteen.
             unsafe {
-                match (here, D::COLUMNS == 4 && whole) {
-                    (1, true) => tile::<D, 1, 4>(product, row, column),
-                    (2, true) => tile::<D, 2, 4>(product, row, column),
-                    (3, true) => tile::<D, 3, 4>(product, row, column),
-                    (4, true) => tile::<D, 4, 4>(product, row, column),
-                    (5, true) => tile::<D, 5, 4>(product, row, column),
-                    (6, true) => tile::<D, 6, 4>(product, row, column),
-                    (1, _) => tile::<D, 1, 1>(product, row, column),
-                    (2, _) => tile::<D, 2, 1>(product, row, column),
-                    (3, _) => tile::<D, 3, 1>(product, row, column),
-                    (4, _) => tile::<D, 4, 1>(product, row, column),
-                    (5, _) => tile::<D, 5, 1>(product, row, column),
-                    _ => tile::<D, 6, 1>(product, row, column),
+                match here {
+                    1 if wide => tile::<D, 1, 4>(product, row, column, to),
+                    2 if wide => tile::<D, 2, 4>(product, row, column, to),
+                    3 if wide => tile::<D, 3, 4>(product, row, column, to),
+                    4 if wide => tile::<D, 4, 4>(product, row, column, to),
+                    5 if wide => tile::<D, 5, 4>(product, row, column, to),
+                    6 if wide => tile::<D, 6, 4>(product, row, column, to),
+                    1 => tile::<D, 1, 1>(product, row, column, to),
+                    2 => tile::<D, 2, 1>(product, row, column, to),
+                    3 => tile::<D, 3, 1>(product, row, column, to),
+                    4 => tile::<D, 4, 1>(product, row, column, to),
+                    5 if D::ROWS > 4 => tile::<D, 5, 1>(product, row, column, to),
+                    6 if D::ROWS > 4 => tile::<D, 6, 1>(product, row, column, to),
+                    _ => {}
                 }
+                finish::<D::Float>(product, row, here, column, if wide { 4 } else { 1 }, to);
             }
             row += here;
         }
-        column += if whole { 16 * D::COLUMNS } else { 16 };
+        column += if wide { PANEL } else { 16 };
     }
 }
 
-/// `R` rows by `C` vectors of outputs, held in registers over all inputs.
+const MOST_TILE_ROWS: usize = 6;
+
+/// The sums of a tile, [`PANEL`] to a row. They pass through memory so that the code which follows is there once and not
+/// once per shape of tile, where it would also keep the compiler from holding the sums in registers.
+#[repr(align(64))]
+struct Sums([f32; MOST_TILE_ROWS * PANEL]);
+
+/// `R` rows by `C` vectors of sums, held in registers over all inputs.
 ///
 /// # Safety
-/// As for [`matmul_body`]; the rows and columns exist, the latter in one panel.
+/// As for [`matmul_body`]; the rows and columns exist, the latter in one panel; `to` is a [`Sums`].
 #[inline(always)]
 unsafe fn tile<D: Dot, const R: usize, const C: usize>(
     product: &Product<'_>,
     row: usize,
     column: usize,
+    to: *mut f32,
 ) {
     let (q, w) = (product.q, product.w);
     let (panel, width) = w.panel(column / PANEL);
     let stride = q.stride;
-    // SAFETY: the caller's rows exist in `q` and `y` and the columns in the panel, `bias`, `scales` and `corrections`; rows
-    // of `q` are padded to whole cache lines, so that the last group of four can be read.
+    // SAFETY: the caller's rows exist in `q` and the columns in the panel and `corrections`; rows of `q` are padded to whole
+    // cache lines, so that the last group of four can be read.
     unsafe {
         let mut x = q.data.as_ptr().add(row * stride);
         let mut weights: *const i8 = w.data.as_ptr().add(panel + 4 * (column % PANEL)).cast();
@@ -267,18 +280,41 @@ unsafe fn tile<D: Dot, const R: usize, const C: usize>(
             weights = weights.add(4 * width);
         }
         for (r, sums) in sums.iter().enumerate() {
-            let scale = D::Float::splat(q.scales[row + r]);
             for (c, sum) in sums.iter().enumerate() {
-                let column = column + 16 * c;
-                let scale = scale.mul(D::Float::load(w.scales.as_ptr().add(column)));
-                let bias = match product.bias {
-                    Some(bias) => D::Float::load(bias.add(column)),
-                    None => D::Float::splat(0.0),
-                };
+                sum.to_float().store(to.add(r * PANEL + 16 * c));
+            }
+        }
+    }
+}
+
+/// Scales and bias, and what the epilogue asks for, for the sums of a tile.
+///
+/// # Safety
+/// The rows and vectors of columns exist in `product`, and `sums` holds them.
+#[inline(always)]
+unsafe fn finish<V: F32x16>(
+    product: &Product<'_>,
+    row: usize,
+    rows: usize,
+    column: usize,
+    vectors: usize,
+    sums: *const f32,
+) {
+    // SAFETY: passed on from the caller.
+    unsafe {
+        for c in 0..vectors {
+            let column = column + 16 * c;
+            let of_column = V::load(product.w.scales.as_ptr().add(column));
+            let bias = match product.bias {
+                Some(bias) => V::load(bias.add(column)),
+                None => V::splat(0.0),
+            };
+            for r in 0..rows {
+                let scale = V::splat(*product.q.scales.as_ptr().add(row + r)).mul(of_column);
                 let to = product.y.add((row + r) * product.y_stride + column);
-                let mut value = sum.to_float().fma(scale, bias);
+                let mut value = V::load(sums.add(r * PANEL + 16 * c)).fma(scale, bias);
                 if product.epilogue == Epilogue::Add {
-                    value = value.add(D::Float::load(to));
+                    value = value.add(V::load(to));
                 }
                 value.store(to);
             }

@@ -24,7 +24,11 @@ fn floats(seed: u32, len: usize) -> Vec<f32> {
     let mut next = random(seed);
     let mut float = || {
         let x = next() as f32 / 2.0f32.powi(31) - 1.0;
-        if next() % 17 == 0 { 9.0 * x } else { x }
+        if next().is_multiple_of(17) {
+            9.0 * x
+        } else {
+            x
+        }
     };
     (0..len).map(|_| float()).collect()
 }

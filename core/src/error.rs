@@ -198,6 +198,18 @@ pub enum ModelError {
         /// The shape in the file.
         found: Vec<usize>,
     },
+    /// Thresholds belong to another model than the one in use.
+    #[error(
+        "these thresholds were measured with the model of sha256 {}, not {}: use the table of that model",
+        hex(expected),
+        hex(found)
+    )]
+    OtherModel {
+        /// SHA-256 of the model they were measured with.
+        expected: [u8; 32],
+        /// SHA-256 of the model in use.
+        found: [u8; 32],
+    },
     /// A weight is NaN or infinite.
     #[error("tensor `{name}` holds a value that is not a finite number")]
     NotFinite {
@@ -222,4 +234,8 @@ pub enum ModelError {
         /// What this machine computed.
         found: f32,
     },
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

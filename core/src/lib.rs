@@ -70,6 +70,9 @@ pub use event::{
 };
 pub use pcm::{Downmix, Format, Frame, SampleFormat, Samples};
 pub use stats::Stats;
-pub use turn::{AnswerRule, Fusion, Language, TurnAudio, TurnContext, TurnModel, WaitRule};
+pub use turn::{
+    AnswerRule, Fusion, Language, ModelHash, ThresholdTable, TurnAudio, TurnContext, TurnModel,
+    WaitRule,
+};
 pub use units::{Probability, SampleCount, SamplePos, SampleRate};
 pub use vad::{KernelLevel, SileroVad, StateGuard, VadBatch, VadRate, VadState};

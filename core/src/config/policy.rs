@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::turns::{Endpointing, TurnModelOptions};
 use crate::endpointer::MAX_REPEATS;
-use crate::turn::{AnswerRule, Fusion, WaitRule};
+use crate::turn::{AnswerRule, Fusion, ModelHash, ThresholdTable, WaitRule};
 use crate::units::Probability;
 
 /// Everything about the end of a turn that is a matter of taste, in one value: delays, wait rule, how the audio model is asked, and
@@ -30,8 +30,10 @@ pub struct TurnPolicy {
     pub wait_rule: WaitRule,
     /// How the votes become one.
     pub fusion: Fusion,
-    /// The audio model's threshold.
+    /// The audio model's threshold, for every language that has no other in a [`ThresholdTable`].
     pub audio_threshold: Probability,
+    /// The model that the threshold was measured with.
+    pub tuned_for: ModelHash,
     /// Silence after which the audio model is asked.
     pub query_after: Duration,
     /// Silence after which it is asked again.
@@ -59,6 +61,7 @@ impl TurnPolicy {
         wait_rule: WaitRule::Threshold,
         fusion: Fusion::DEFAULT,
         audio_threshold: Probability::constant(0.21),
+        tuned_for: ModelHash::SMART_TURN_V3_2,
         query_after: ms(96),
         query_again: [Some(ms(200)), Some(ms(400)), None],
         answers: AnswerRule::Latest,
@@ -85,6 +88,11 @@ impl TurnPolicy {
     pub fn named(name: &str) -> Option<Self> {
         let mut all = Self::ALL.into_iter();
         all.find(|preset| preset.0 == name).map(|preset| preset.1)
+    }
+
+    /// The policy's threshold as a table that refuses other models.
+    pub const fn thresholds(&self) -> ThresholdTable {
+        ThresholdTable::new(self.tuned_for, self.audio_threshold)
     }
 
     /// What the policy says about the audio model, for [`DetectorConfig::turn_model`](crate::DetectorConfig::turn_model).

@@ -7,9 +7,11 @@
 
 mod fusion;
 mod language;
+mod thresholds;
 
 pub use fusion::{AnswerRule, Fusion, WaitRule};
 pub use language::Language;
+pub use thresholds::{ModelHash, ThresholdTable};
 
 use crate::error::ModelError;
 use crate::event::TurnQuery;

@@ -13,7 +13,7 @@ const GELU_LIMIT: f32 = 5.4;
 // Normal distribution function less 1/2 as `x P(x^2) / Q(x^2)` over +-5.4: weighted least squares in Chebyshev points, the
 // weights raised where the error times x is largest until it is level; 1.7e-8 at most before rounding.
 const GELU_P: [f32; 6] = [
-    2.279_010_1e-8,
+    2.279_01e-8,
     6.477_12e-6,
     1.754_652_6e-4,
     4.717_759_5e-3,
@@ -25,7 +25,7 @@ const GELU_Q: [f32; 6] = [
     7.620_725e-5,
     1.921_176_7e-3,
     2.898_634e-2,
-    2.529_455_2e-1,
+    2.529_455e-1,
     1.0,
 ];
 

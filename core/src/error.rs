@@ -222,6 +222,14 @@ pub enum ModelError {
         /// The level.
         level: &'static str,
     },
+    /// The audio has another rate than the model listens at.
+    #[error("the model listens at {expected} Hz, the audio has {found} Hz: resample it")]
+    SampleRate {
+        /// The model's rate in Hz.
+        expected: u32,
+        /// The audio's rate in Hz.
+        found: u32,
+    },
     /// The model does not reproduce its reference probabilities on this machine.
     #[error(
         "self-test failed at window {window}: probability {found}, expected {expected}; please report this machine"

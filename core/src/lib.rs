@@ -71,8 +71,8 @@ pub use event::{
 pub use pcm::{Downmix, Format, Frame, SampleFormat, Samples};
 pub use stats::Stats;
 pub use turn::{
-    AnswerRule, Fusion, Language, ModelHash, ThresholdTable, TurnAudio, TurnContext, TurnModel,
-    WaitRule,
+    AnswerRule, Fusion, Language, ModelHash, Precision, SmartTurn, SmartTurnSession,
+    ThresholdTable, TurnAudio, TurnContext, TurnModel, WaitRule,
 };
 pub use units::{Probability, SampleCount, SamplePos, SampleRate};
 pub use vad::{KernelLevel, SileroVad, StateGuard, VadBatch, VadRate, VadState};

@@ -7,10 +7,12 @@
 
 mod fusion;
 mod language;
+mod smart_turn;
 mod thresholds;
 
 pub use fusion::{AnswerRule, Fusion, WaitRule};
 pub use language::Language;
+pub use smart_turn::{Precision, SmartTurn, SmartTurnSession};
 pub use thresholds::{ModelHash, ThresholdTable};
 
 use crate::error::ModelError;

@@ -7,7 +7,9 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use listenkit::{Detector, DetectorConfig, Frame, SampleRate, SileroVad, VadRate};
+use listenkit::{
+    Detector, DetectorConfig, Frame, Probability, SampleRate, SileroVad, TurnModelOptions, VadRate,
+};
 use listenkit_bench::{conversation, percentile};
 
 const BLOCK: usize = 480;
@@ -49,6 +51,31 @@ fn detectors(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(pcm.len() as u64));
     for (name, guard) in [("guard_on", true), ("guard_off", false)] {
         let mut detector = detector(&vad, guard);
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                for block in pcm.chunks_exact(BLOCK) {
+                    for output in detector.process(Frame::i16(block)).expect("good frames") {
+                        black_box(output);
+                    }
+                }
+            });
+        });
+    }
+    group.finish();
+    mel_frames(criterion, &vad, &pcm);
+}
+
+/// What the mel frames of a turn model cost, per pass over the conversation, of which nearly all is one turn or another.
+fn mel_frames(criterion: &mut Criterion, vad: &SileroVad, pcm: &[i16]) {
+    let mut group = criterion.benchmark_group("detector_48k_turn_model");
+    group.throughput(Throughput::Elements(pcm.len() as u64));
+    for (name, mel_frames) in [("mel_frames_on", true), ("mel_frames_off", false)] {
+        let options = TurnModelOptions {
+            mel_frames,
+            ..TurnModelOptions::new(Probability::clamped(0.5))
+        };
+        let config = DetectorConfig::new(SampleRate::HZ_48000).turn_model(Some(options));
+        let mut detector = Detector::new(config, vad).expect("valid");
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 for block in pcm.chunks_exact(BLOCK) {

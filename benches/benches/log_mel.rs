@@ -1,26 +1,68 @@
-//! Log-mel features of 8 s, all at once.
+//! Log-mel features of 8 s: from samples alone, and with the frames that a detector has ready when it asks.
 
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use listenkit::dsp::{LogMel, MEL_SAMPLES, boxed_features};
+use listenkit::dsp::{LogMel, boxed_features};
+use listenkit::{
+    Detector, DetectorConfig, Endpointing, Frame, Output, Probability, SampleRate, SileroVad,
+    TurnModelOptions, TurnSnapshot, VadRate,
+};
 use listenkit_bench::conversation;
+use std::time::Duration;
+
+/// The longest turn that a detector asks about.
+fn asked() -> TurnSnapshot {
+    let vad = SileroVad::embedded(VadRate::Hz16000).expect("the embedded weights load");
+    // Nobody answers, so that the conversation becomes one turn.
+    let options = TurnModelOptions {
+        timeout: Duration::from_secs(60),
+        ..TurnModelOptions::new(Probability::clamped(0.5))
+    };
+    let config = DetectorConfig::new(SampleRate::HZ_48000)
+        .turn_model(Some(options))
+        .endpointing(Endpointing::fixed(
+            Duration::from_secs(5),
+            Duration::from_secs(5),
+        ));
+    let mut detector = Detector::new(config, &vad).expect("valid");
+    let mut snapshot = TurnSnapshot::new();
+    for block in conversation().chunks(480) {
+        let mut outputs = detector.process(Frame::i16(block)).expect("good frames");
+        while let Some(output) = outputs.next() {
+            if let Output::TurnQuery(query) = output {
+                let audio = outputs.turn_audio(&query);
+                if audio.len() >= snapshot.audio().len() {
+                    audio.copy_to(&mut snapshot);
+                }
+            }
+        }
+    }
+    snapshot
+}
 
 fn features(criterion: &mut Criterion) {
-    // What matters is that it is speech, not at which rate.
-    let pcm = conversation();
-    let samples: Vec<f32> = pcm[..MEL_SAMPLES]
-        .iter()
-        .map(|v| f32::from(*v) / 32768.0)
-        .collect();
+    let turn = asked();
+    let audio = turn.audio();
+    let ready = audio.frames.map_or(0, |frames| frames.len());
+    println!("{} samples, {ready} frames ready", audio.len());
     let log_mel = LogMel::new();
     let mut scratch = log_mel.scratch();
     let mut out = boxed_features();
-    criterion.bench_function("log_mel/one_shot_8s", |bencher| {
+    let mut group = criterion.benchmark_group("log_mel");
+    group.bench_function("from_samples", |bencher| {
         bencher.iter(|| {
-            log_mel.features(black_box(&samples), &[], &mut scratch, &mut out);
+            log_mel.features(black_box(audio.head), audio.tail, &mut scratch, &mut out);
         });
     });
+    group.bench_function("frames_ready", |bencher| {
+        bencher.iter(|| black_box(audio).log_mel(&log_mel, &mut scratch, &mut out));
+    });
+    let mut copy = TurnSnapshot::new();
+    group.bench_function("copy_for_a_worker", |bencher| {
+        bencher.iter(|| black_box(audio).copy_to(&mut copy));
+    });
+    group.finish();
 }
 
 criterion_group!(benches, features);

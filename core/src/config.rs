@@ -482,6 +482,7 @@ impl DetectorConfig {
             turn_audio: self
                 .turn_model
                 .map_or(SampleCount::ZERO, |model| rate.samples(model.audio)),
+            mel_frames: self.turn_model.is_some_and(|model| model.mel_frames),
         }
     }
 
@@ -570,6 +571,7 @@ pub(crate) struct Parsed {
     pub(crate) starvation: SampleCount,
     /// Audio to keep for turn models; none without one.
     pub(crate) turn_audio: SampleCount,
+    pub(crate) mel_frames: bool,
 }
 
 /// Whole windows that last at least `duration`, and at least one.

@@ -72,7 +72,7 @@ pub use pcm::{Downmix, Format, Frame, SampleFormat, Samples};
 pub use stats::Stats;
 pub use turn::{
     AnswerRule, Fusion, Language, ModelHash, Precision, SmartTurn, SmartTurnSession,
-    ThresholdTable, TurnAudio, TurnContext, TurnModel, WaitRule,
+    ThresholdTable, TurnAudio, TurnContext, TurnModel, TurnSnapshot, WaitRule,
 };
 pub use units::{Probability, SampleCount, SamplePos, SampleRate};
 pub use vad::{KernelLevel, SileroVad, StateGuard, VadBatch, VadRate, VadState};

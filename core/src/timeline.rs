@@ -4,7 +4,7 @@
 //! the stream without a break; inside it, analysis sample `m` is the instant of input sample
 //! `m * input / analysis`. All divisions round down, so windows lie back to back on the input.
 
-use crate::units::{SampleCount, SamplePos, SampleRate};
+use crate::units::{SamplePos, SampleRate};
 
 /// A stretch of the stream in one format and without gaps.
 #[derive(Clone, Copy, Debug)]
@@ -34,11 +34,6 @@ impl Epoch {
             self.start
                 .saturating_add(scale(m, self.input_hz, self.analysis_hz)),
         )
-    }
-
-    /// How many analysis samples `duration` amounts to, rounded up.
-    pub(crate) const fn analysis_len(&self, duration: SampleCount) -> u64 {
-        scale_up(duration.0, self.analysis_hz, self.input_hz)
     }
 }
 

@@ -4,19 +4,29 @@
 mod common;
 
 use common::{clip, everything};
-use listenkit::{Detector, Event, Frame, Input, Output, Probability, SampleCount};
+use listenkit::dsp::{LogMel, boxed_features};
+use listenkit::{
+    Detector, Event, Frame, Input, Output, Probability, SampleCount, SileroVad, TurnSnapshot,
+    VadRate,
+};
 
 #[test]
 fn a_running_detector_allocates_nothing() {
-    for name in [
-        "speech-fr-8k",
-        "speech-ru-16k-stereo",
-        "speech-es-44k1",
-        "conversation-en",
+    let narrow = SileroVad::embedded(VadRate::Hz8000).expect("the embedded weights load");
+    let wide = common::vad();
+    let log_mel = LogMel::new();
+    let (mut scratch, mut features) = (log_mel.scratch(), boxed_features());
+    for (name, vad) in [
+        ("speech-fr-8k", &narrow),
+        ("speech-fr-8k", wide),
+        ("speech-ru-16k-stereo", wide),
+        ("speech-es-44k1", wide),
+        ("conversation-en", wide),
     ] {
         let case = clip(name);
         let config = everything(case.rate).channels(case.channels);
-        let mut detector = Detector::new(config, common::vad()).expect("valid");
+        let mut detector = Detector::new(config, vad).expect("valid");
+        let mut snapshot = TurnSnapshot::new();
         let mut said = 0;
         let allocations = allocation_counter::measure(|| {
             for block in case
@@ -32,7 +42,11 @@ fn a_running_detector_allocates_nothing() {
                             assert!(outputs.audio(&segment).is_some());
                         }
                         Output::TurnQuery(asked) => {
-                            assert!(!outputs.turn_audio(&asked).is_empty());
+                            outputs.turn_audio(&asked).copy_to(&mut snapshot);
+                            let audio = snapshot.audio();
+                            assert!(!audio.is_empty());
+                            assert!(audio.frames.is_some_and(|frames| !frames.is_empty()));
+                            audio.log_mel(&log_mel, &mut scratch, &mut features);
                             query = Some(asked.id);
                         }
                         _ => {}

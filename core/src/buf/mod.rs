@@ -72,9 +72,10 @@ impl<T: Copy + Default> History<T> {
         self.forgotten.max(self.written.saturating_sub(capacity))
     }
 
-    /// Gives out nothing that was written before now.
-    pub(crate) const fn forget(&mut self) {
-        self.forgotten = self.written;
+    /// Goes on at another position, with nothing written before it.
+    pub(crate) const fn restart(&mut self, at: u64) {
+        self.written = at;
+        self.forgotten = at;
     }
 
     /// The samples `start..end` in order, as two slices because the ring may wrap; `None` if any of
@@ -160,6 +161,19 @@ mod tests {
         history.push(&[1, 2]);
         assert_eq!(read(&history, 100, 102), Some(vec![1, 2]));
         assert_eq!(read(&history, 99, 101), None);
+    }
+
+    #[test]
+    fn a_restarted_history_gives_out_nothing_of_before() {
+        for at in [0, 5, 1_000] {
+            let mut history = History::new(10, 1);
+            history.push(&[1, 2, 3, 4, 5, 6, 7]);
+            history.restart(at);
+            assert_eq!((history.start(), history.end()), (at, at));
+            history.push(&[8, 9]);
+            assert_eq!(read(&history, at, at + 2), Some(vec![8, 9]));
+            assert_eq!(read(&history, at.wrapping_sub(1), at + 1), None);
+        }
     }
 
     #[test]

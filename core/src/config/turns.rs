@@ -82,9 +82,12 @@ pub struct TurnModelOptions {
     pub query_again: [Option<Duration>; MAX_REPEATS],
     /// How several answers about one pause become one. Default [`AnswerRule::Latest`].
     pub answers: AnswerRule,
-    /// Audio kept for the question. Default 8 s, what Smart Turn v3 looks at; at the rate of the VAD model in use, which for that one
-    /// has to be the 16 kHz branch.
+    /// Audio kept for the question, at 16 kHz whatever the rates of the stream and the VAD are. Default 8 s, what Smart Turn v3
+    /// looks at.
     pub audio: Duration,
+    /// Whether the log-mel frames that Smart Turn takes are computed while the user speaks, so that they are ready when it is
+    /// asked. Default on; costs 263 KB. A model of another kind has no use for them.
+    pub mel_frames: bool,
 }
 
 impl TurnModelOptions {
@@ -97,6 +100,7 @@ impl TurnModelOptions {
             query_again: [None; MAX_REPEATS],
             answers: AnswerRule::Latest,
             audio: Duration::from_secs(8),
+            mel_frames: true,
         }
     }
 }

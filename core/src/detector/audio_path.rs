@@ -1,11 +1,11 @@
 //! From mono input samples to one probability per window: resampler, window, model.
 
-use crate::buf::History;
 use crate::resample::{Resampler, ResamplerDesign};
 use crate::timeline::Epoch;
-use crate::turn::TurnAudio;
-use crate::units::{Probability, SampleCount, SamplePos, SampleRate};
+use crate::units::{Probability, SamplePos, SampleRate};
 use crate::vad::{SileroVad, StateGuard, VadState};
+
+use super::turn_history::TurnHistory;
 
 /// Most samples of mono input that are handled at once.
 pub(super) const BLOCK: usize = 512;
@@ -40,8 +40,7 @@ pub(super) struct AudioPath {
     windows: u64,
     /// Input position at which the current window is complete.
     next_at: SamplePos,
-    /// What turn models look at: the last seconds at the analysis rate.
-    recent: History<f32>,
+    turn: TurnHistory,
 }
 
 impl AudioPath {
@@ -51,12 +50,11 @@ impl AudioPath {
         smoothing: Option<f32>,
         input: SampleRate,
         at: SamplePos,
-        turn_audio: SampleCount,
+        turn: TurnHistory,
     ) -> Self {
         let analysis = vad.rate().sample_rate();
         let window = vad.rate().window_len();
         let epoch = Epoch::new(at, input, analysis);
-        let recent = epoch.analysis_len(turn_audio) as usize;
         let mut path = Self {
             vad: vad.clone(),
             state: VadState::new(),
@@ -70,7 +68,7 @@ impl AudioPath {
             window,
             windows: 0,
             next_at: at,
-            recent: History::new(recent, 1),
+            turn,
         };
         path.next_at = path.window_needs();
         path
@@ -88,7 +86,9 @@ impl AudioPath {
             .resampler
             .process(mono, &mut self.buffer[self.filled..]);
         debug_assert_eq!(done.consumed, mono.len(), "there is room up to next_at");
-        self.advance(done.written);
+        let analysed = &self.buffer[self.filled..self.filled + done.written];
+        self.turn.push(mono, analysed);
+        self.filled += done.written;
         (self.filled >= self.window).then(|| self.score(None))
     }
 
@@ -96,7 +96,9 @@ impl AudioPath {
     /// filled up with zeros. Call until `None`.
     pub(super) fn drain(&mut self, position: SamplePos) -> Option<Scored> {
         let written = self.resampler.flush(&mut self.buffer[self.filled..]);
-        self.advance(written);
+        let analysed = &self.buffer[self.filled..self.filled + written];
+        self.turn.drain(analysed);
+        self.filled += written;
         if self.filled == 0 {
             return None;
         }
@@ -105,7 +107,7 @@ impl AudioPath {
         Some(self.score(Some(position)))
     }
 
-    /// Begins a new epoch at `at`, with everything forgotten but the recent audio.
+    /// Begins a new epoch at `at`, with everything forgotten but the turn so far.
     pub(super) fn restart(&mut self, at: SamplePos) {
         self.epoch = Epoch::new(
             at,
@@ -113,6 +115,7 @@ impl AudioPath {
             self.resampler.design().to(),
         );
         self.resampler.reset();
+        self.turn.restart();
         self.state.reset();
         self.guard.iter_mut().for_each(StateGuard::reset);
         self.smoothed = None;
@@ -127,37 +130,22 @@ impl AudioPath {
             self.resampler = resampler(&self.vad, input);
             let extra = self.vad.rate().hz().div_ceil(input.hz()) as usize;
             self.buffer.resize(self.window + extra, 0.0);
+            self.turn.change_rate(input);
         }
         self.restart(at);
-    }
-
-    /// Forgets the recent audio too.
-    pub(super) fn forget(&mut self) {
-        self.recent.forget();
     }
 
     pub(super) fn epoch_start(&self) -> SamplePos {
         self.epoch.start()
     }
 
-    /// The last samples of the stream: as many as `duration`, in input samples, amounts to, as far as they are kept.
-    pub(super) fn recent(&self, duration: SampleCount) -> TurnAudio<'_> {
-        let end = self.recent.end();
-        let start = self
-            .recent
-            .start()
-            .max(end.saturating_sub(self.epoch.analysis_len(duration)));
-        let (head, tail) = self.recent.range(start, end).unwrap_or((&[], &[]));
-        TurnAudio {
-            rate: self.vad.rate().sample_rate(),
-            head,
-            tail,
-        }
+    /// What turn models look at.
+    pub(super) const fn turn(&self) -> &TurnHistory {
+        &self.turn
     }
 
-    /// Time passes without audio: silence, for a turn model.
-    pub(super) fn skip(&mut self, duration: SampleCount) {
-        self.recent.push_default(self.epoch.analysis_len(duration));
+    pub(super) const fn turn_mut(&mut self) -> &mut TurnHistory {
+        &mut self.turn
     }
 
     /// Bytes of state that do not depend on how much audio is kept.
@@ -165,16 +153,7 @@ impl AudioPath {
         std::mem::size_of::<Self>()
             + std::mem::size_of_val(self.buffer.as_slice())
             + self.resampler.state_bytes()
-    }
-
-    pub(super) const fn retained_bytes(&self) -> usize {
-        self.recent.bytes()
-    }
-
-    fn advance(&mut self, written: usize) {
-        self.recent
-            .push(&self.buffer[self.filled..self.filled + written]);
-        self.filled += written;
+            + self.turn.state_bytes()
     }
 
     fn score(&mut self, cut: Option<SamplePos>) -> Scored {

@@ -6,6 +6,7 @@ mod fingerprint;
 mod input;
 mod outputs;
 mod retained;
+mod turn_history;
 
 use std::collections::VecDeque;
 
@@ -30,6 +31,7 @@ use fingerprint::Fingerprint;
 pub use input::Input;
 pub use outputs::{Audio, Outputs};
 use retained::Retained;
+use turn_history::TurnHistory;
 
 /// Outputs that may wait to be taken. One step of the stream (a window, a timer, one input) makes at most
 /// [`STEP`] of them, and no step is taken without room for it.
@@ -130,7 +132,7 @@ impl Detector {
             config.smoothing,
             format.rate,
             at,
-            parsed.turn_audio,
+            TurnHistory::new(vad, format.rate, parsed.turn_audio, parsed.mel_frames),
         );
         let retained = Retained::new(&config, &parsed, format, 0);
         Ok(Self {
@@ -270,11 +272,12 @@ impl Detector {
         })
     }
 
-    /// What a turn model should look at for `query`: from before the turn's start to now, no longer than
-    /// [`TurnModelOptions::audio`](crate::TurnModelOptions), gaps as silence. To be read when the query comes out.
+    /// What a turn model should look at for `query`: from before the turn's start to now (less what is over whole steps of
+    /// 10 ms), no longer than [`TurnModelOptions::audio`](crate::TurnModelOptions), gaps as silence, always at 16 kHz. To
+    /// be read when the query comes out; [`TurnAudio::copy_to`] copies it for the thread that runs the model.
     pub fn turn_audio(&self, query: &TurnQuery) -> TurnAudio<'_> {
         let turn = query.decided_at.since(query.start) + self.parsed.segmenter.prefix_padding;
-        self.path.recent(turn.min(self.parsed.turn_audio))
+        self.path.turn().audio(turn.min(self.parsed.turn_audio))
     }
 
     /// Where the stream is: samples so far, gaps included.
@@ -319,9 +322,10 @@ impl Detector {
             + self.queue.capacity() * std::mem::size_of::<Output>()
     }
 
-    /// Bytes of audio this stream may keep: for segments (in segmenting mode) and for turn models (if one is in use).
-    pub const fn retained_bytes(&self) -> usize {
-        self.retained.bytes() + self.path.retained_bytes()
+    /// Bytes of audio this stream may keep: for segments (in segmenting mode) and for turn models (if one is in use, with
+    /// its mel frames).
+    pub fn retained_bytes(&self) -> usize {
+        self.retained.bytes() + self.path.turn().retained_bytes()
     }
 
     fn checked_format(&self, frame: Frame<'_>) -> Result<Format, InputError> {
@@ -438,6 +442,9 @@ impl Detector {
             }
         }
         self.take_turn_outputs();
+        let in_turn = self.endpointer.turn().is_some() || self.segmenter.onset_pending();
+        let prefix = self.parsed.segmenter.prefix_padding;
+        self.path.turn_mut().follow(in_turn, prefix);
     }
 
     fn apply(&mut self, change: Change) {
@@ -557,7 +564,7 @@ impl Detector {
                     0 => Pending::Nothing,
                     left => Pending::Jump(left),
                 };
-                self.path.skip(stop.since(self.position));
+                self.path.turn_mut().skip(stop.since(self.position));
                 self.position = stop;
                 self.endpointer.advance(stop);
                 self.take_turn_outputs();
@@ -678,7 +685,7 @@ impl Detector {
             self.adopt_format(first);
         }
         self.open_epoch();
-        self.path.forget();
+        self.path.turn_mut().forget();
         self.segmenter = Segmenter::new(self.parsed.segmenter, at);
         self.endpointer = Endpointer::new(self.parsed.endpointer, at);
         self.watch = Watch::default();

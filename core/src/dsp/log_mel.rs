@@ -13,10 +13,12 @@
 //! the transform would show there.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use realfft::num_complex::Complex;
 use realfft::{RealFftPlanner, RealToComplex};
+
+use super::mel_frames::MelFrames;
 
 /// Mel bands of a frame.
 pub const MEL_BANDS: usize = 80;
@@ -138,6 +140,12 @@ impl LogMel {
         }
     }
 
+    /// The tables that all of the process share.
+    pub fn shared() -> Self {
+        static SHARED: OnceLock<LogMel> = OnceLock::new();
+        SHARED.get_or_init(Self::new).clone()
+    }
+
     /// Memory for [`features`](Self::features), to be used again and again: 12 KB.
     pub fn scratch(&self) -> MelScratch {
         let fft = &self.tables.fft;
@@ -160,6 +168,19 @@ impl LogMel {
         scratch: &mut MelScratch,
         out: &mut MelFeatures,
     ) {
+        self.features_with(head, tail, None, scratch, out);
+    }
+
+    /// The same, bit for bit, with the frames that a detector has ready for these samples. Those that are missing or reach over an edge of
+    /// the audio are computed.
+    pub fn features_with(
+        &self,
+        head: &[f32],
+        tail: &[f32],
+        ready: Option<MelFrames<'_>>,
+        scratch: &mut MelScratch,
+        out: &mut MelFeatures,
+    ) {
         let window = Window::new(head, tail);
         let level = window.level();
         let finish = Finish::new(&self.tables.filters, level);
@@ -169,8 +190,12 @@ impl LogMel {
         let mut largest = POWER_FLOOR.log10();
         for first in (0..MEL_FRAMES).step_by(BLOCK) {
             for (k, row) in rows.iter_mut().enumerate() {
-                let frame = self.frame(&window, first + k, scratch);
-                finish.log(&frame, row);
+                let index = first + k;
+                let ready = ready.and_then(|frames| frames.get(index));
+                match ready.filter(|_| window.holds(index)) {
+                    Some(frame) => finish.log(frame, row),
+                    None => finish.log(&self.frame(&window, index, scratch), row),
+                }
                 largest = row.iter().fold(largest, |a, b| a.max(*b));
             }
             for (band, out) in out.as_chunks_mut::<MEL_FRAMES>().0.iter_mut().enumerate() {
@@ -183,6 +208,20 @@ impl LogMel {
         for value in out.iter_mut() {
             *value = (value.max(floor) + 4.0) / 4.0;
         }
+    }
+
+    /// The frame of 25 ms in `head` and `tail`.
+    pub(super) fn frame_of(
+        &self,
+        head: &[f32],
+        tail: &[f32],
+        scratch: &mut MelScratch,
+    ) -> MelFrame {
+        debug_assert_eq!(head.len() + tail.len(), FRAME, "one frame");
+        for (out, sample) in scratch.frame.iter_mut().zip(head.iter().chain(tail)) {
+            *out = f64::from(*sample);
+        }
+        self.tables.analyse(scratch)
     }
 
     /// Frame `index` of the window.
@@ -319,6 +358,12 @@ impl<'a> Window<'a> {
             head,
             tail,
         }
+    }
+
+    /// Whether all that frame `index` reaches over are samples.
+    const fn holds(&self, index: usize) -> bool {
+        let position = index * HOP;
+        position >= self.padding + REACH && position + REACH <= MEL_SAMPLES
     }
 
     fn level(&self) -> WindowLevel {

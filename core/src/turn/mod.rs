@@ -5,11 +5,13 @@
 //! answer returns as [`Input::TurnAnswer`](crate::Input::TurnAnswer). This trait is the shape models have in common, so that a host can
 //! be written once for all of them.
 
+mod audio;
 mod fusion;
 mod language;
 mod smart_turn;
 mod thresholds;
 
+pub use audio::{TurnAudio, TurnSnapshot};
 pub use fusion::{AnswerRule, Fusion, WaitRule};
 pub use language::Language;
 pub use smart_turn::{Precision, SmartTurn, SmartTurnSession};
@@ -17,35 +19,7 @@ pub use thresholds::{ModelHash, ThresholdTable};
 
 use crate::error::ModelError;
 use crate::event::TurnQuery;
-use crate::units::{Probability, SampleRate};
-
-/// The turn so far, mono, full scale 1.0: two slices, because the detector's memory is a ring.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct TurnAudio<'a> {
-    /// Samples per second: that of the VAD model in use.
-    pub rate: SampleRate,
-    /// The earlier part.
-    pub head: &'a [f32],
-    /// The later part; ends now.
-    pub tail: &'a [f32],
-}
-
-impl TurnAudio<'_> {
-    /// Samples in both.
-    pub const fn len(&self) -> usize {
-        self.head.len() + self.tail.len()
-    }
-
-    /// Whether there is nothing in it: no turn model is configured.
-    pub const fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// A copy in one piece.
-    pub fn to_vec(&self) -> Vec<f32> {
-        [self.head, self.tail].concat()
-    }
-}
+use crate::units::Probability;
 
 /// What there is to judge a turn by. Audio, text and timing are each enough for some model.
 #[derive(Clone, Copy, Debug)]

@@ -121,7 +121,7 @@ impl SmartTurn {
 
     /// Memory to run the model with, 5 MB, on one thread at a time.
     pub fn session(&self) -> SmartTurnSession {
-        let log_mel = LogMel::new();
+        let log_mel = LogMel::shared();
         SmartTurnSession {
             smart_turn: self.clone(),
             mel: log_mel.scratch(),
@@ -215,6 +215,8 @@ impl TurnModel for SmartTurnSession {
         if audio.is_empty() {
             return Ok(None);
         }
-        Ok(Some(self.probability_of_audio(audio.head, audio.tail)))
+        audio.log_mel(&self.log_mel, &mut self.mel, &mut self.features);
+        let model = &self.smart_turn.model;
+        Ok(Some(model.probability(&self.features, &mut self.work)))
     }
 }

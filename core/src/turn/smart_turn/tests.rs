@@ -143,11 +143,7 @@ fn a_context_is_judged_by_its_audio() {
     };
     let mut context = TurnContext {
         query,
-        audio: TurnAudio {
-            rate: SampleRate::HZ_16000,
-            head: &audio[..1234],
-            tail: &audio[1234..],
-        },
+        audio: TurnAudio::new(SampleRate::HZ_16000, &audio[..1234], &audio[1234..]),
         transcript: None,
         language: None,
     };

@@ -64,14 +64,14 @@ pub use config::{
 pub use detector::{Audio, Detector, Input, Outputs};
 pub use error::{ConfigError, InputError, ModelError};
 pub use event::{
-    CueSet, CueVote, EndOfSpeech, EndOfTurn, EndReason, Event, Expectation, FormatChanged, Gap,
-    ModelVote, Output, Segment, StartOfSpeech, TurnAmended, TurnEndReason, TurnPrediction,
+    Cue, CueSet, CueVote, EndOfSpeech, EndOfTurn, EndReason, Event, Expectation, FormatChanged,
+    Gap, ModelVote, Output, Segment, StartOfSpeech, TurnAmended, TurnEndReason, TurnPrediction,
     TurnQuery, TurnQueryCancelled, TurnVotes, Wait, WindowScore,
 };
 pub use pcm::{Downmix, Format, Frame, SampleFormat, Samples};
 pub use stats::Stats;
 pub use turn::{
-    AnswerRule, Fusion, Language, ModelHash, Precision, SmartTurn, SmartTurnSession,
+    AnswerRule, Fusion, Language, ModelHash, Precision, SmartTurn, SmartTurnSession, TextCues,
     ThresholdTable, TurnAudio, TurnContext, TurnModel, TurnSnapshot, WaitRule,
 };
 pub use units::{Probability, SampleCount, SamplePos, SampleRate};

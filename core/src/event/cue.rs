@@ -1,5 +1,7 @@
 //! What the wording of a transcript says about the end of a turn, as a record; module `turn` reads it from text.
 
+use std::fmt;
+
 /// What the wording of the turn so far says: one vote among others, never a verdict.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct CueVote {
@@ -10,8 +12,104 @@ pub struct CueVote {
     pub reasons: CueSet,
 }
 
+/// One thing that was found in a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum Cue {
+    /// The last word is a sound of hesitation: "uh", "euh", "えーと".
+    Filler,
+    /// The last word cannot end a sentence: "and", "the", "weil".
+    OpenWord,
+    /// The last word seldom ends a sentence: "for", "です が".
+    MayGoOn,
+    /// The last words open something or ask for time: "my number is", "let me see".
+    OpenPhrase,
+    /// A number ends in a joint: "three point".
+    OpenNumber,
+    /// Fewer digits than expected.
+    ShortNumber,
+    /// An e-mail address without its end: "anna at example".
+    OpenAddress,
+    /// A word is being spelt.
+    Spelling,
+    /// A comma, semicolon or colon at the end.
+    Comma,
+    /// A dash at the end.
+    Dash,
+    /// Dots at the end.
+    Ellipsis,
+    /// A full stop or exclamation mark at the end.
+    FullStop,
+    /// A question mark or a closing question word at the end: "吗", "か".
+    Question,
+    /// A form that closes a sentence: "です", "습니다", "please".
+    FinalForm,
+    /// A phrase that hands the turn over: "that's all", "thank you", "以上です".
+    Closing,
+    /// Nothing but a yes or no, where one is expected.
+    ShortAnswer,
+    /// At least as many digits as expected.
+    FullNumber,
+    /// A whole e-mail address.
+    FullAddress,
+}
+
+impl Cue {
+    /// Every cue, those for an unfinished turn first.
+    pub const ALL: [Self; 18] = [
+        Self::Filler,
+        Self::OpenWord,
+        Self::MayGoOn,
+        Self::OpenPhrase,
+        Self::OpenNumber,
+        Self::ShortNumber,
+        Self::OpenAddress,
+        Self::Spelling,
+        Self::Comma,
+        Self::Dash,
+        Self::Ellipsis,
+        Self::FullStop,
+        Self::Question,
+        Self::FinalForm,
+        Self::Closing,
+        Self::ShortAnswer,
+        Self::FullNumber,
+        Self::FullAddress,
+    ];
+
+    /// Whether it speaks for an unfinished turn; if not, for a finished one.
+    pub const fn is_open(self) -> bool {
+        (self as u8) <= Self::Ellipsis as u8
+    }
+
+    /// A name for logs and reports: `open_word`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Filler => "filler",
+            Self::OpenWord => "open_word",
+            Self::MayGoOn => "may_go_on",
+            Self::OpenPhrase => "open_phrase",
+            Self::OpenNumber => "open_number",
+            Self::ShortNumber => "short_number",
+            Self::OpenAddress => "open_address",
+            Self::Spelling => "spelling",
+            Self::Comma => "comma",
+            Self::Dash => "dash",
+            Self::Ellipsis => "ellipsis",
+            Self::FullStop => "full_stop",
+            Self::Question => "question",
+            Self::FinalForm => "final_form",
+            Self::Closing => "closing",
+            Self::ShortAnswer => "short_answer",
+            Self::FullNumber => "full_number",
+            Self::FullAddress => "full_address",
+        }
+    }
+}
+
 /// A set of reasons.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct CueSet(pub(crate) u32);
 
 impl CueSet {
@@ -27,5 +125,51 @@ impl CueSet {
     #[must_use]
     pub const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    /// Whether `cue` is in it.
+    pub const fn contains(self, cue: Cue) -> bool {
+        self.0 & (1 << cue as u8) != 0
+    }
+
+    /// How many reasons there are.
+    pub const fn len(self) -> usize {
+        self.0.count_ones() as usize
+    }
+
+    /// The reasons, those for an unfinished turn first.
+    pub fn iter(self) -> impl Iterator<Item = Cue> {
+        Cue::ALL.into_iter().filter(move |&cue| self.contains(cue))
+    }
+
+    pub(crate) const fn insert(&mut self, cue: Cue) {
+        self.0 |= 1 << cue as u8;
+    }
+
+    pub(crate) const fn remove(&mut self, cue: Cue) {
+        self.0 &= !(1 << cue as u8);
+    }
+}
+
+impl Extend<Cue> for CueSet {
+    fn extend<T: IntoIterator<Item = Cue>>(&mut self, cues: T) {
+        for cue in cues {
+            self.insert(cue);
+        }
+    }
+}
+
+impl FromIterator<Cue> for CueSet {
+    fn from_iter<T: IntoIterator<Item = Cue>>(cues: T) -> Self {
+        let mut set = Self::EMPTY;
+        set.extend(cues);
+        set
+    }
+}
+
+impl fmt::Debug for CueSet {
+    /// The names of its reasons.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter().map(Cue::as_str)).finish()
     }
 }

@@ -11,7 +11,7 @@ mod turn;
 use crate::pcm::Format;
 use crate::units::{Probability, SampleCount, SamplePos};
 
-pub use cue::{CueSet, CueVote};
+pub use cue::{Cue, CueSet, CueVote};
 pub use expectation::Expectation;
 pub use turn::{
     EndOfTurn, ModelVote, TurnAmended, TurnEndReason, TurnPrediction, TurnQuery,

@@ -40,7 +40,7 @@ impl Language {
                 // A singleton: what follows are extensions, no part of the language.
                 1 => break,
                 2 if bytes.iter().all(u8::is_ascii_alphabetic) && region[0] == 0 => {
-                    region = padded(&subtag.to_ascii_uppercase())?;
+                    region = padded(subtag)?.map(|b| b.to_ascii_uppercase());
                 }
                 3 if bytes.iter().all(u8::is_ascii_digit) && region[0] == 0 => {
                     region = padded(subtag)?;
@@ -98,9 +98,13 @@ fn base_code(subtag: &str) -> Option<[u8; 3]> {
             .map(|(_, to)| to)
     };
     match subtag.len() {
-        2 | 3 => padded(renamed(SHORTER).unwrap_or(&subtag.to_ascii_lowercase())),
+        2 | 3 => renamed(SHORTER).map_or_else(|| lower_case(subtag), padded),
         _ => padded(renamed(NAMES)?),
     }
+}
+
+fn lower_case(code: &str) -> Option<[u8; 3]> {
+    padded(code).map(|code| code.map(|b| b.to_ascii_lowercase()))
 }
 
 fn padded(code: &str) -> Option<[u8; 3]> {

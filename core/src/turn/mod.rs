@@ -6,12 +6,14 @@
 //! be written once for all of them.
 
 mod audio;
+mod cues;
 mod fusion;
 mod language;
 mod smart_turn;
 mod thresholds;
 
 pub use audio::{TurnAudio, TurnSnapshot};
+pub use cues::TextCues;
 pub use fusion::{AnswerRule, Fusion, WaitRule};
 pub use language::Language;
 pub use smart_turn::{Precision, SmartTurn, SmartTurnSession};

@@ -30,6 +30,8 @@ pub struct Int8Matrix {
     scales: AlignedVec,
     /// Of each column, -128 times the sum of its weights.
     corrections: Vec<i32>,
+    /// Of each column, the sum of its weights as floats, for the middles of rows.
+    sums: AlignedVec,
 }
 
 impl Int8Matrix {
@@ -60,6 +62,7 @@ impl Int8Matrix {
             data: AlignedBytes::zeros(4 * groups * columns),
             scales: AlignedVec::zeros(columns),
             corrections: vec![0; columns],
+            sums: AlignedVec::zeros(columns),
         };
         for j in 0..columns {
             matrix.scales[j] = scales[if scales.len() == 1 { 0 } else { j }];
@@ -70,6 +73,7 @@ impl Int8Matrix {
                 matrix.data[at] = value as u8;
                 matrix.corrections[j] -= 128 * i32::from(value);
             }
+            matrix.sums[j] = (matrix.corrections[j] / -128) as f32 * matrix.scales[j];
         }
         matrix
     }
@@ -104,8 +108,8 @@ pub enum Epilogue {
 
 /// `y[r] = q[r] W + bias` for all rows of `q`, as floats; row `r` of `y` is at `r * y_stride`.
 ///
-/// A product is `sum * (row scale * column scale) + bias`, where the sum of bytes is exact; the levels with a fused
-/// multiply-add return the same bits.
+/// A product is `sum * (row scale * column scale) + (row middle * column sum + bias)`, where the sum of bytes is exact and
+/// the column sum is that of the weights; the levels with a fused multiply-add return the same bits.
 ///
 /// # Panics
 /// When the lengths do not fit the matrix, or `q` was filled at another level.
@@ -309,8 +313,11 @@ unsafe fn finish<V: F32x16>(
                 Some(bias) => V::load(bias.add(column)),
                 None => V::splat(0.0),
             };
+            let sum_of_column = V::load(product.w.sums.as_ptr().add(column));
             for r in 0..rows {
                 let scale = V::splat(*product.q.scales.as_ptr().add(row + r)).mul(of_column);
+                let middle = V::splat(*product.q.middles.as_ptr().add(row + r));
+                let bias = middle.fma(sum_of_column, bias);
                 let to = product.y.add((row + r) * product.y_stride + column);
                 let mut value = V::load(sums.add(r * PANEL + 16 * c)).fma(scale, bias);
                 if product.epilogue == Epilogue::Add {

@@ -1,4 +1,4 @@
-//! Rows of floats as bytes with one scale each.
+//! Rows of floats as bytes with a scale and a middle each.
 
 use super::dot::offset;
 use crate::AlignedVec;
@@ -8,10 +8,10 @@ use crate::math::ROUND;
 use crate::simd::F32x16;
 use core::marker::PhantomData;
 
-/// Rows whose largest magnitude is below this become zeros: its inverse would soon overflow.
+/// Rows that reach less far than this from their middle become that: the inverse would soon overflow.
 const SMALLEST: f32 = 1e-30;
 
-/// Rows of activations as signed bytes: value `k` of row `r` stands for `value(r, k) * scale(r)`.
+/// Rows of activations as signed bytes: value `k` of row `r` stands for `value(r, k) * scale(r) + middle(r)`.
 ///
 /// A scratch buffer: allocated once for the largest shape, and filled by [`quantise_rows`] for any that fits. How the bytes
 /// lie in memory depends on the level that wrote them, so the same level must read them.
@@ -19,6 +19,7 @@ const SMALLEST: f32 = 1e-30;
 pub struct QuantisedRows {
     pub(super) data: AlignedBytes,
     pub(super) scales: AlignedVec,
+    pub(super) middles: AlignedVec,
     pub(super) rows: usize,
     pub(super) len: usize,
     /// Bytes from row to row.
@@ -33,6 +34,7 @@ impl QuantisedRows {
         Self {
             data: AlignedBytes::zeros(rows * len.next_multiple_of(64)),
             scales: AlignedVec::zeros(rows),
+            middles: AlignedVec::zeros(rows),
             rows: 0,
             len: 0,
             stride: 0,
@@ -59,7 +61,16 @@ impl QuantisedRows {
         self.data[r * self.stride + k].wrapping_sub(self.offset) as i8
     }
 
-    /// Scale of row `r`: its largest magnitude over 127.
+    /// What byte 0 of row `r` stands for: the middle of its range.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    pub fn middle(&self, r: usize) -> f32 {
+        assert!(r < self.rows, "no row {r}");
+        self.middles[r]
+    }
+
+    /// Scale of row `r`: half its range over 127.
     ///
     /// # Panics
     /// When there is no such row.
@@ -71,9 +82,10 @@ impl QuantisedRows {
 
 /// Fills `q` with `rows` rows of `len` values of `x`, row `r` at `r * stride`; rows may overlap.
 ///
-/// The scale of a row is its largest finite magnitude over 127, and its values are rounded to the nearest multiple, ties to
-/// the even one. NaN becomes 0; an infinity becomes the largest multiple. Rows below 1e-30 throughout become zeros. Every level gives
-/// the same bytes and scales.
+/// The range of a row is that of its values and 0; its middle and 254 steps cover it, and values are rounded to the nearest step, ties
+/// to the even one. So values of one sign, as an activation function leaves them, lose half as much as with steps that are
+/// symmetric around 0. A row with NaN or infinities has its middle at 0 and steps for its largest finite magnitude; NaN
+/// becomes 0, an infinity the last step. Every level gives the same bytes, scales and middles.
 ///
 /// # Panics
 /// When `x` is shorter than its rows, or the rows do not fit `q`.
@@ -136,19 +148,28 @@ unsafe fn quantise_rows_body<V: F32x16>(
         }
         let mut lanes = [0.0; 16];
         // SAFETY: sixteen floats.
-        unsafe { zero.sub(low[0]).max(high[0]).store(lanes.as_mut_ptr()) };
-        let largest = lanes
+        unsafe { high[0].store(lanes.as_mut_ptr()) };
+        let highest = lanes
             .iter()
             .fold(0.0, |a: f32, &b| if b > a { b } else { a });
+        // SAFETY: sixteen floats.
+        unsafe { low[0].store(lanes.as_mut_ptr()) };
+        let lowest = lanes
+            .iter()
+            .fold(0.0, |a: f32, &b| if b < a { b } else { a });
         // SAFETY: sixteen floats.
         unsafe { finite[0].store(lanes.as_mut_ptr()) };
         if lanes.iter().any(|v| v.is_nan()) {
             q.scales[r] = one_row_with_care(row, to, q.offset);
+            q.middles[r] = 0.0;
             continue;
         }
-        let (scale, over) = scale_of(largest);
-        q.scales[r] = scale;
-        let over = V::splat(over);
+        // Halves first: their difference is finite.
+        let (highest, lowest) = (0.5 * highest, 0.5 * lowest);
+        let middle = highest + lowest;
+        let (scale, over) = scale_of(highest - lowest);
+        (q.scales[r], q.middles[r]) = (scale, middle);
+        let (over, middle) = (V::splat(over), V::splat(middle));
         for (block, to) in blocks
             .iter()
             .chain(Some(&last))
@@ -157,14 +178,14 @@ unsafe fn quantise_rows_body<V: F32x16>(
             // Not fused: the portable level must round alike.
             // SAFETY: a block is 16 floats, and a chunk 16 bytes.
             unsafe {
-                let x = V::load(block.as_ptr()).mul(over);
+                let x = V::load(block.as_ptr()).sub(middle).mul(over);
                 x.add(round).store_low_bytes(to.as_mut_ptr());
             }
         }
     }
 }
 
-/// The scale of a row and its inverse, both 0 for a row of zeros.
+/// The scale of a row that reaches this far from its middle, and its inverse; both 0 if that is nowhere.
 #[inline(always)]
 fn scale_of(largest: f32) -> (f32, f32) {
     if largest < SMALLEST {

@@ -63,9 +63,10 @@ fn sums_are_exact_for_every_row_count_and_shape() {
                 let mut x: Vec<f32> = (0..rows * stride)
                     .map(|_| (next() % 255) as f32 - 127.0)
                     .collect();
-                // A largest magnitude of 127 makes the scale of a row 1.
+                // A range of +-127 makes the scale of a row 1 and its middle 0; a single value has a range from 0.
                 for r in 0..rows {
-                    x[r * stride + r % k] = if r % 2 == 0 { 127.0 } else { -127.0 };
+                    x[r * stride + (r + 1) % k] = -127.0;
+                    x[r * stride + r % k] = 127.0;
                 }
                 let mut q = QuantisedRows::new(20, 240);
                 quantise_rows(level, rows, &x, stride, k, &mut q);
@@ -77,7 +78,8 @@ fn sums_are_exact_for_every_row_count_and_shape() {
                         }
                         matmul_int8(level, &q, &w, bias, &mut y, y_stride, epilogue);
                         for r in 0..rows {
-                            assert_eq!(q.scale(r), 1.0);
+                            let (scale, middle) = if k == 1 { (0.5, 63.5) } else { (1.0, 0.0) };
+                            assert_eq!((q.scale(r), q.middle(r)), (scale, middle));
                             for j in 0..n {
                                 let mut expected = bias.map_or(0, |bias| bias[j] as i64);
                                 for i in 0..k {
@@ -138,13 +140,17 @@ fn products_have_the_stated_value_and_equal_bits_at_fused_levels() {
             for j in 0..n {
                 let sum = naive(&q, &weight, r, j) as f32;
                 let scale = q.scale(r) * scales[j];
+                let column: i32 = (0..k).map(|i| i32::from(weight(i, j))).sum();
+                let shift = column as f32 * scales[j];
                 if level.kind() == KernelLevel::Portable {
-                    let expected = sum * scale + bias[j];
+                    let shift = q.middle(r) * shift;
+                    let expected = sum * scale + (shift + bias[j]);
                     let error = (y[r * n + j] - expected).abs();
                     // Two roundings against one.
-                    assert!(error <= 2e-7 * ((sum * scale).abs() + bias[j].abs()));
+                    assert!(error <= 2e-7 * ((sum * scale).abs() + shift.abs() + bias[j].abs()));
                 } else {
-                    assert_eq!(y[r * n + j], sum.mul_add(scale, bias[j]), "{level:?}");
+                    let bias = q.middle(r).mul_add(shift, bias[j]);
+                    assert_eq!(y[r * n + j], sum.mul_add(scale, bias), "{level:?}");
                 }
             }
         }
@@ -157,7 +163,7 @@ fn products_have_the_stated_value_and_equal_bits_at_fused_levels() {
 
 #[test]
 fn quantised_rows_are_the_nearest_multiples_and_the_same_at_every_level() {
-    let mut of_levels: Vec<Vec<(f32, Vec<i8>)>> = Vec::new();
+    let mut of_levels: Vec<Vec<(f32, f32, Vec<i8>)>> = Vec::new();
     for level in levels() {
         let mut all = Vec::new();
         for len in [1, 4, 15, 16, 17, 80, 384, 1152] {
@@ -174,26 +180,40 @@ fn quantised_rows_are_the_nearest_multiples_and_the_same_at_every_level() {
             for (i, v) in x[4 * stride..5 * stride].iter_mut().enumerate() {
                 *v = (i % 254) as f32 - 126.5;
             }
+            x[4 * stride + len - 1] = -127.0;
             x[4 * stride] = 127.0;
+            // One sign, as GELU leaves it, and one value.
+            x[5 * stride..6 * stride]
+                .iter_mut()
+                .for_each(|v| *v = v.abs());
+            x[6 * stride..7 * stride].fill(-2.5);
             let mut q = QuantisedRows::new(rows, len);
             quantise_rows(level, rows, &x, stride, len, &mut q);
             assert_eq!((q.rows(), q.row_len()), (rows, len));
             for r in 0..rows {
                 let row = &x[r * stride..][..len];
                 let scale = f64::from(q.scale(r));
-                let largest = row.iter().fold(0.0f32, |a, v| a.max(v.abs()));
-                assert_eq!(q.scale(r), largest / 127.0);
+                let middle = f64::from(q.middle(r));
+                let (low, high) = row
+                    .iter()
+                    .fold((0.0f32, 0.0f32), |(a, b), v| (a.min(*v), b.max(*v)));
+                assert_eq!(q.scale(r), (high * 0.5 - low * 0.5) / 127.0);
+                assert_eq!(q.middle(r), high * 0.5 + low * 0.5);
                 for (k, &v) in row.iter().enumerate() {
                     let q = q.value(r, k);
                     assert!((-127..=127).contains(&q));
                     // Half a step, and the rounding of its inverse.
-                    let error = (f64::from(v) - f64::from(q) * scale).abs();
+                    let error = (f64::from(v) - f64::from(q) * scale - middle).abs();
                     assert!(error <= scale * (0.5 + 2e-5), "{level:?} {v} {q}");
-                    if r == 4 && k > 0 {
+                    if r == 4 && k > 0 && k + 1 < len {
                         assert_eq!(f32::from(q), v.round_ties_even());
                     }
                 }
-                all.push((q.scale(r), (0..len).map(|k| q.value(r, k)).collect()));
+                all.push((
+                    q.scale(r),
+                    q.middle(r),
+                    (0..len).map(|k| q.value(r, k)).collect(),
+                ));
             }
         }
         of_levels.push(all);
@@ -217,13 +237,13 @@ fn what_is_not_finite_or_too_small_stays_within_its_row() {
         let mut expected = vec![127; len];
         (expected[0], expected[36]) = (0, -127);
         assert_eq!(first, expected);
-        assert_eq!(q.scale(0), 0.5 / 127.0);
+        assert_eq!((q.scale(0), q.middle(0)), (0.5 / 127.0, 0.0));
         for r in 1..4 {
             assert_eq!(q.scale(r), 0.0);
             assert!((0..len).all(|k| q.value(r, k) == 0), "{level:?} row {r}");
         }
-        for (r, scale) in [(4, f32::MAX / 127.0), (5, 0.5 / 127.0)] {
-            assert_eq!(q.scale(r), scale);
+        for (r, half) in [(4, f32::MAX / 2.0), (5, 0.25)] {
+            assert_eq!((q.scale(r), q.middle(r)), (half / 127.0, half));
             assert!((0..len).all(|k| q.value(r, k) == 127), "{level:?} row {r}");
         }
     }

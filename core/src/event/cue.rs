@@ -21,7 +21,7 @@ pub enum Cue {
     Filler,
     /// The last word cannot end a sentence: "and", "the", "weil".
     OpenWord,
-    /// The last word seldom ends a sentence: "for", "です が".
+    /// The last word seldom ends a sentence: "for", "ですが".
     MayGoOn,
     /// The last words open something or ask for time: "my number is", "let me see".
     OpenPhrase,

@@ -122,8 +122,7 @@ impl Entry<'_> {
 
 /// Reads `body` backwards off the text.
 fn matches(rest: &mut Tail<'_>, body: &str) -> bool {
-    let mut body = body.chars().rev().filter_map(fold).peekable();
-    while let Some(c) = body.next() {
+    for c in body.chars().rev().filter_map(fold) {
         let fits = if is_word(c) {
             rest.letter().or_else(|| {
                 // Recognisers put spaces between some words of scripts that have none.

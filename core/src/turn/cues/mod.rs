@@ -35,7 +35,8 @@ impl TextCues {
     /// the known languages decides; otherwise only marks, digits, addresses and sounds of hesitation count. The known
     /// languages are en es fr de it pt nl ru zh ja ko ar hi tr id.
     ///
-    /// Nothing is allocated; only the last 500 characters are read, which bounds the time to some 20 microseconds.
+    /// Nothing is allocated. Only the last 500 characters are read, which bounds the time: the median is 14 us, 500 characters of
+    /// dictated digits take 0.6 ms (`examples/text_cues.rs`).
     ///
     /// ```
     /// use listenkit::{Cue, Expectation, TextCues};
@@ -132,18 +133,17 @@ fn find_expected(text: &str, words: &Words, expectation: Expectation, reasons: &
 }
 
 /// Whether the whole text is made of short answers, after any hesitation: "uh yes please".
-fn is_answer(text: &str, words: &Words) -> bool {
+fn is_answer<'a>(text: &'a str, words: &Words) -> bool {
     let mut tail = Tail::new(text, words.spaced);
     let mut any = false;
     while let Some(rest) = list::longest(&tail, words.answers) {
         (tail, any) = (rest, true);
     }
-    while any {
-        let rest = list::ends(&tail, words.fillers);
-        match rest.or_else(|| list::ends(&tail, words::HESITATION)) {
-            Some(rest) => tail = rest,
-            None => break,
-        }
+    let hesitation = |tail: &Tail<'a>| {
+        list::ends(tail, words.fillers).or_else(|| list::ends(tail, words::HESITATION))
+    };
+    while let Some(rest) = hesitation(&tail) {
+        tail = rest;
     }
     any && tail.is_empty()
 }

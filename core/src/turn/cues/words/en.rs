@@ -14,7 +14,7 @@ pub(super) const WORDS: Words = Words {
         as well as, even though, so that, mean that, think that",
     // Prepositions end questions and relative clauses.
     soft: "to, for, with, from, at, by, about, is, are, was, then, also, like, plus, maybe!yes/well, as, since, \
-        when, where, for example, for instance, with my, currently, successfully",
+        when, where, for example, for instance, with my",
     phrases: "i would like!what/as/than/that, i'd like!what/as/than/that, i would like to, i'd like to, \
         i wanted to ask, i want to ask, i was wondering, my name is, my number is!what, my email is!what, \
         my address is!what, my email address is!what, number is!the/what/what the/my, i'm calling about, \
@@ -23,8 +23,8 @@ pub(super) const WORDS: Words = Words {
         let me check, let me look, hold on, hang on, one moment, one second, just a second, just a moment, \
         just a minute, wait a minute, wait a second, give me a second, give me a moment, give me a minute, ^wait, \
         oh wait, no wait, actually wait, how do you say, what do you call it, what's it called, could you!see if, \
-        would you!what, can i!as/as soon as/all, could i!if, may i!if, area code is, as in, there are, in order to, \
-        due to, according to, because of, as soon as",
+        would you!what, can i!as/as soon as/all, could i!if, may i!if, area code is, as in, in order to, due to, \
+        according to, because of, as soon as",
     closing: "that's it, that's all, that is it, that is all, that's everything, that'll be all, that will be all, \
         that would be all, that'd be all, i'm done, i am done, i'm finished, i am finished, nothing else, \
         thank you, thanks, thank you very much, thank you so much, thanks a lot, thanks so much, \

@@ -11,6 +11,26 @@ pub(super) fn offset(level: Level) -> u8 {
     }
 }
 
+/// Where the sums of sixteen columns begin, for types whose products come out wrong by a constant of the column.
+#[derive(Clone, Copy)]
+pub(super) struct Corrections {
+    /// -128 times the sum of the weights: undoes the offset of the activations.
+    pub(super) offset: *const i32,
+    /// Sum of the magnitudes of the negative weights: completes the negation of activations.
+    pub(super) negatives: *const i32,
+}
+
+impl Corrections {
+    /// Those of the columns 16 `vectors` further on.
+    #[inline(always)]
+    pub(super) fn after(self, vectors: usize) -> Self {
+        Self {
+            offset: self.offset.wrapping_add(16 * vectors),
+            negatives: self.negatives.wrapping_add(16 * vectors),
+        }
+    }
+}
+
 /// Sums of sixteen columns, of activations in -127..=127 and weights in -128..=127, exact.
 ///
 /// # Safety
@@ -21,16 +41,18 @@ pub(super) unsafe trait Dot: Copy {
     type Inputs: Copy;
     /// Four weights of each of sixteen columns.
     type Weights: Copy;
+    /// Whether activations come with the offset of the dot products of bytes.
+    const OFFSET: u8;
     /// Rows of a tile.
     const ROWS: usize;
     /// Columns of a tile, in vectors: 1 or 4.
     const COLUMNS: usize;
 
-    /// Sums of nothing. `correction` is what undoes the offset of the activations, for types that have one.
+    /// Sums of nothing.
     ///
     /// # Safety
-    /// `correction` is readable for 16 integers.
-    unsafe fn start(correction: *const i32) -> Self;
+    /// Both corrections are readable for 16 integers.
+    unsafe fn start(corrections: Corrections) -> Self;
     /// # Safety
     /// `p` is readable for 4 bytes.
     unsafe fn inputs(p: *const u8) -> Self::Inputs;
@@ -52,11 +74,12 @@ unsafe impl Dot for PortableDot {
     type Float = Portable;
     type Inputs = [i8; 4];
     type Weights = [[i8; 4]; 16];
+    const OFFSET: u8 = 0;
     const ROWS: usize = 2;
     const COLUMNS: usize = 1;
 
     #[inline(always)]
-    unsafe fn start(_: *const i32) -> Self {
+    unsafe fn start(_: Corrections) -> Self {
         Self([0; 16])
     }
     #[inline(always)]

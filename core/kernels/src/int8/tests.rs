@@ -264,3 +264,21 @@ fn rows_may_overlap_as_a_convolution_wants_them() {
         }
     }
 }
+
+#[test]
+fn the_gelu_epilogue_has_the_bits_of_the_function() {
+    let (rows, k, n) = (7, 64, 80);
+    let x = floats(11, rows * k);
+    let mut next = random(12);
+    let weights: Vec<i8> = (0..k * n).map(|_| next() as i8).collect();
+    let w = Int8Matrix::from_fn(k, n, |i, j| weights[i * n + j], &[0.01]);
+    for level in levels() {
+        let mut q = QuantisedRows::new(rows, k);
+        quantise_rows(level, rows, &x, k, k, &mut q);
+        let (mut y, mut expected) = (vec![0.0; rows * n], vec![0.0; rows * n]);
+        matmul_int8(level, &q, &w, None, &mut expected, n, Epilogue::Store);
+        crate::gelu(level, &mut expected);
+        matmul_int8(level, &q, &w, None, &mut y, n, Epilogue::Gelu);
+        assert_eq!(y, expected, "{level:?}");
+    }
+}

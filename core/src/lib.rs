@@ -71,8 +71,9 @@ pub use event::{
 pub use pcm::{Downmix, Format, Frame, SampleFormat, Samples};
 pub use stats::Stats;
 pub use turn::{
-    AnswerRule, Fusion, Language, ModelHash, Precision, SmartTurn, SmartTurnSession, TextCues,
-    ThresholdTable, TurnAudio, TurnContext, TurnModel, TurnSnapshot, WaitRule,
+    AnswerRule, ChatMessage, ChatRole, Fusion, Language, ModelHash, Precision, SmartTurn,
+    SmartTurnSession, TextCues, ThresholdTable, TurnAudio, TurnContext, TurnModel, TurnSnapshot,
+    WaitRule,
 };
 pub use units::{Probability, SampleCount, SamplePos, SampleRate};
 pub use vad::{KernelLevel, SileroVad, StateGuard, VadBatch, VadRate, VadState};

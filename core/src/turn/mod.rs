@@ -6,6 +6,7 @@
 //! be written once for all of them.
 
 mod audio;
+mod chat;
 mod cues;
 mod fusion;
 mod language;
@@ -13,6 +14,7 @@ mod smart_turn;
 mod thresholds;
 
 pub use audio::{TurnAudio, TurnSnapshot};
+pub use chat::{ChatMessage, ChatRole};
 pub use cues::TextCues;
 pub use fusion::{AnswerRule, Fusion, WaitRule};
 pub use language::Language;
@@ -32,6 +34,8 @@ pub struct TurnContext<'a> {
     pub audio: TurnAudio<'a>,
     /// The final transcript of the turn so far, if a recogniser runs beside the detector.
     pub transcript: Option<&'a str>,
+    /// What was said before this turn, oldest first; empty if nobody keeps it.
+    pub history: &'a [ChatMessage<'a>],
     /// The language spoken, as a BCP 47 tag, if it is known.
     pub language: Option<&'a str>,
 }

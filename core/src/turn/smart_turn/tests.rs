@@ -145,6 +145,7 @@ fn a_context_is_judged_by_its_audio() {
         query,
         audio: TurnAudio::new(SampleRate::HZ_16000, &audio[..1234], &audio[1234..]),
         transcript: None,
+        history: &[],
         language: None,
     };
     let expected = session.probability_of_audio(&audio, &[]);

@@ -242,6 +242,12 @@ pub enum ModelError {
         /// What this machine computed.
         found: f32,
     },
+    /// A model outside this library failed.
+    #[error("{what}")]
+    Run {
+        /// What it says.
+        what: String,
+    },
 }
 
 fn hex(bytes: &[u8]) -> String {

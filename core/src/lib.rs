@@ -70,6 +70,8 @@ pub use event::{
 };
 pub use pcm::{Downmix, Format, Frame, SampleFormat, Samples};
 pub use stats::Stats;
+#[cfg(feature = "text-turn")]
+pub use turn::text;
 pub use turn::{
     AnswerRule, ChatMessage, ChatRole, Fusion, Language, ModelHash, Precision, SmartTurn,
     SmartTurnSession, TextCues, ThresholdTable, TurnAudio, TurnContext, TurnModel, TurnSnapshot,

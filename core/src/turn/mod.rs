@@ -11,6 +11,8 @@ mod cues;
 mod fusion;
 mod language;
 mod smart_turn;
+#[cfg(feature = "text-turn")]
+pub mod text;
 mod thresholds;
 
 pub use audio::{TurnAudio, TurnSnapshot};

@@ -1,16 +1,19 @@
 //! The rules of [`Endpointer`], by name, and what holds for any sequence of inputs.
 
 use super::*;
+use crate::event::CueSet;
 use crate::turn::{Fusion, WaitRule};
 use crate::units::{SampleCount, SampleRate};
 
 mod drive;
+mod exhaustive;
 mod livekit;
 mod oracle;
 mod random;
 mod rules;
 mod timelines;
 mod transcript;
+mod votes;
 
 const RATE: SampleRate = SampleRate::HZ_16000;
 /// One model window at 16 kHz.
@@ -201,6 +204,27 @@ impl Rig {
 
     fn answer(&mut self, id: u64, probability: f32) -> &mut Self {
         self.host(|e, now| e.answer(id, p(probability), now))
+    }
+
+    /// The text model's vote on the open turn, at threshold 0.1.
+    fn text(&mut self, probability: f32) -> &mut Self {
+        self.host(|e, now| {
+            let turn = e.turn().expect("an open turn");
+            e.text_answer(turn, (p(probability), p(0.1)), None, now);
+        })
+    }
+
+    /// The wording's vote on the open turn.
+    fn cues(&mut self, lean: f32) -> &mut Self {
+        self.host(|e, now| {
+            let turn = e.turn().expect("an open turn");
+            let reasons = CueSet::EMPTY;
+            e.text_cues(turn, CueVote { lean, reasons }, now);
+        })
+    }
+
+    fn expect(&mut self, expectation: Expectation) -> &mut Self {
+        self.host(|e, now| e.expect(expectation, now))
     }
 
     fn transcript(&mut self, speech_end: Option<SamplePos>) -> &mut Self {

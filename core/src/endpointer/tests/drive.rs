@@ -2,11 +2,17 @@
 
 use super::oracle::TICK;
 use super::*;
+use crate::event::TurnVotes;
 
 /// Something the host does.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Op {
     Answer(u64, Probability),
+    /// A text model's vote, with its threshold, on a turn counted back from the newest one, put to it so many samples ago.
+    Text(u64, (Probability, Probability), Option<u64>),
+    /// What the wording of a turn says, counted back likewise.
+    Cues(u64, f32),
+    Expect(Expectation),
     /// Of speech that ended so many samples ago.
     Transcript(Option<u64>),
     AgentStart,
@@ -85,6 +91,18 @@ impl Machine for Stepped {
         let (endpointer, now) = (&mut self.endpointer, SamplePos(position));
         match op {
             Op::Answer(id, p) => endpointer.answer(id, p, now),
+            Op::Text(turn, vote, back) => {
+                let asked_at = back.map(|back| now - SampleCount(back));
+                endpointer.text_answer(turn, vote, asked_at, now);
+            }
+            Op::Cues(turn, lean) => {
+                let vote = CueVote {
+                    lean,
+                    ..CueVote::default()
+                };
+                endpointer.text_cues(turn, vote, now);
+            }
+            Op::Expect(expectation) => endpointer.expect(expectation, now),
             Op::Transcript(back) => {
                 endpointer.transcript(back.map(|back| now - SampleCount(back)), now);
             }
@@ -128,6 +146,7 @@ impl Doubling {
 
     fn double(config: EndpointerConfig) -> EndpointerConfig {
         let twice = |count: SampleCount| SampleCount(count.0 * 2);
+        let both = |(min, max)| (twice(min), twice(max));
         EndpointerConfig {
             rate: SampleRate::new(RATE.hz() * 2).expect("a rate"),
             window: twice(config.window),
@@ -146,7 +165,13 @@ impl Doubling {
             text_timeout: config.text_timeout.map(twice),
             wait_rule: config.wait_rule,
             fusion: config.fusion,
-            expectations: config.expectations,
+            expectations: ExpectationRules {
+                short_answer: twice(config.expectations.short_answer),
+                short_min: twice(config.expectations.short_min),
+                dictation: both(config.expectations.dictation),
+                floor: both(config.expectations.floor),
+                ..config.expectations
+            },
             transcript_wait: config.transcript_wait.map(twice),
             max_turn: config.max_turn.map(twice),
             agent_speech_grace: twice(config.agent_speech_grace),
@@ -194,6 +219,7 @@ impl Machine for Doubling {
     fn host(&mut self, op: Op, position: u64) {
         let op = match op {
             Op::Transcript(back) => Op::Transcript(back.map(|back| back * self.factor)),
+            Op::Text(turn, vote, back) => Op::Text(turn, vote, back.map(|back| back * self.factor)),
             op => op,
         };
         self.inner.host(op, position * self.factor);
@@ -206,7 +232,16 @@ impl Machine for Doubling {
             TurnOutput::EndOfTurn(end) => TurnOutput::EndOfTurn(EndOfTurn {
                 min_delay: less(end.min_delay),
                 max_delay: less(end.max_delay),
+                chosen_delay: less(end.chosen_delay),
+                silence_delay: less(end.silence_delay),
                 ..end
+            }),
+            TurnOutput::Prediction(told) => TurnOutput::Prediction(TurnPrediction {
+                min_delay: less(told.min_delay),
+                max_delay: less(told.max_delay),
+                chosen_delay: less(told.chosen_delay),
+                silence_delay: less(told.silence_delay),
+                ..told
             }),
             output => output,
         })
@@ -240,25 +275,16 @@ pub(super) struct Heard {
 pub(super) fn drive(machine: &mut impl Machine, script: &[Run], origin: u64) -> Heard {
     let (mut now, mut onset, mut silent) = (origin, 0, 0);
     let mut voiced_until: Option<u64> = None;
-    let mut last_query = 0;
+    let (mut last_query, mut last_turn) = (0, 0);
     let mut starts = Vec::new();
     let mut outputs = Vec::new();
-    let mut drain = |machine: &mut dyn Machine, last_query: &mut u64| {
+    let mut drain = |machine: &mut dyn Machine, last_query: &mut u64, last_turn: &mut u64| {
         while let Some(output) = machine.poll() {
             if let TurnOutput::Query(query) = output {
                 *last_query = query.id;
+                *last_turn = query.turn;
             }
-            if !matches!(output, TurnOutput::Prediction(_) | TurnOutput::Cancelled(_)) {
-                outputs.push(match output {
-                    TurnOutput::EndOfTurn(end) => TurnOutput::EndOfTurn(EndOfTurn {
-                        votes: Default::default(),
-                        chosen_delay: SampleCount::ZERO,
-                        silence_delay: SampleCount::ZERO,
-                        ..end
-                    }),
-                    other => other,
-                });
-            }
+            outputs.push(output);
         }
     };
     for run in script {
@@ -269,7 +295,7 @@ pub(super) fn drive(machine: &mut impl Machine, script: &[Run], origin: u64) -> 
             }
             now += run.gap * TICK;
             machine.at(now);
-            drain(machine, &mut last_query);
+            drain(machine, &mut last_query, &mut last_turn);
             onset = 0;
         }
         for window in 0..run.windows {
@@ -280,6 +306,8 @@ pub(super) fn drive(machine: &mut impl Machine, script: &[Run], origin: u64) -> 
                 let op = match op {
                     // Counted back from the newest question.
                     Op::Answer(back, p) => Op::Answer(last_query.wrapping_sub(back), p),
+                    Op::Text(back, vote, at) => Op::Text(last_turn.wrapping_sub(back), vote, at),
+                    Op::Cues(back, lean) => Op::Cues(last_turn.wrapping_sub(back), lean),
                     op => op,
                 };
                 machine.host(op, position);
@@ -287,14 +315,15 @@ pub(super) fn drive(machine: &mut impl Machine, script: &[Run], origin: u64) -> 
                     voiced_until = None;
                     onset = 0;
                 }
-                drain(machine, &mut last_query);
+                drain(machine, &mut last_query, &mut last_turn);
             }
 
             machine.before(end);
             onset = if run.voiced { onset + 1 } else { 0 };
             silent = if run.voiced { 0 } else { silent + 1 };
             if voiced_until.is_none() && onset >= MIN_SPEECH {
-                starts.push(machine.started(end - MIN_SPEECH * WINDOW, end));
+                last_turn = machine.started(end - MIN_SPEECH * WINDOW, end);
+                starts.push(last_turn);
                 voiced_until = Some(end);
             }
             if run.voiced && voiced_until.is_some() {
@@ -313,12 +342,12 @@ pub(super) fn drive(machine: &mut impl Machine, script: &[Run], origin: u64) -> 
                 voiced_until = None;
             }
             machine.at(end);
-            drain(machine, &mut last_query);
+            drain(machine, &mut last_query, &mut last_turn);
             now = end;
         }
     }
     machine.host(Op::Finish, now);
-    drain(machine, &mut last_query);
+    drain(machine, &mut last_query, &mut last_turn);
     let stats = machine.stats();
     Heard {
         outputs,
@@ -329,11 +358,22 @@ pub(super) fn drive(machine: &mut impl Machine, script: &[Run], origin: u64) -> 
 
 /// `output` with its positions moved.
 pub(super) fn moved(output: TurnOutput, to: impl Fn(SamplePos) -> SamplePos) -> TurnOutput {
+    let vote = |vote: ModelVote| ModelVote {
+        asked_at: to(vote.asked_at),
+        answered_at: to(vote.answered_at),
+        ..vote
+    };
+    let votes = |votes: TurnVotes| TurnVotes {
+        audio: votes.audio.map(vote),
+        text: votes.text.map(vote),
+        ..votes
+    };
     match output {
         TurnOutput::EndOfTurn(end) => TurnOutput::EndOfTurn(EndOfTurn {
             start: to(end.start),
             last_voiced: to(end.last_voiced),
             decided_at: to(end.decided_at),
+            votes: votes(end.votes),
             ..end
         }),
         TurnOutput::Query(query) => TurnOutput::Query(TurnQuery {
@@ -342,8 +382,17 @@ pub(super) fn moved(output: TurnOutput, to: impl Fn(SamplePos) -> SamplePos) -> 
             decided_at: to(query.decided_at),
             ..query
         }),
-        TurnOutput::Prediction(prediction) => TurnOutput::Prediction(prediction),
-        TurnOutput::Cancelled(cancelled) => TurnOutput::Cancelled(cancelled),
+        TurnOutput::Prediction(told) => TurnOutput::Prediction(TurnPrediction {
+            at: to(told.at),
+            decided_at: to(told.decided_at),
+            ends_at: to(told.ends_at),
+            votes: votes(told.votes),
+            ..told
+        }),
+        TurnOutput::Cancelled(cancelled) => TurnOutput::Cancelled(TurnQueryCancelled {
+            decided_at: to(cancelled.decided_at),
+            ..cancelled
+        }),
         TurnOutput::Amended(amended) => TurnOutput::Amended(TurnAmended {
             at: to(amended.at),
             decided_at: to(amended.decided_at),

@@ -7,6 +7,8 @@
 //! `vpdpbusd` reaches 231 billion multiply-adds a second on one core of Zen 4 (EPYC, 3.7 GHz), AVX2 93, floats 58.
 
 mod dot;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod quantise;
 #[cfg(test)]
 mod tests;
@@ -16,10 +18,14 @@ mod x86;
 pub use quantise::{QuantisedRows, quantise_rows};
 
 use crate::align::AlignedBytes;
+use crate::level::dispatch;
+use crate::math::ROUND;
 use crate::rows::gelu_v;
 use crate::simd::F32x16;
-use crate::{AlignedVec, Level, PANEL};
+use crate::{AlignedVec, Level, Matrix, PANEL};
+use core::marker::PhantomData;
 use dot::{Corrections, Dot, offset};
+use quantise::scale_of;
 
 /// Most inputs per output: 65536 * 255 * 128 is still an `i32`.
 const MOST_ROWS: usize = 65_536;
@@ -51,24 +57,10 @@ impl Int8Matrix {
         scales: &[f32],
     ) -> Self {
         assert!(
-            columns.is_multiple_of(16),
-            "{columns} columns are not whole vectors of 16"
-        );
-        assert!(
             scales.len() == 1 || scales.len() == columns,
             "one scale, or one per column"
         );
-        assert!(rows <= MOST_ROWS, "{rows} rows may overflow the sums");
-        let groups = rows.div_ceil(4);
-        let mut matrix = Self {
-            rows,
-            columns,
-            data: AlignedBytes::zeros(4 * groups * columns),
-            scales: AlignedVec::zeros(columns),
-            offsets: vec![0; columns],
-            negatives: vec![0; columns],
-            sums: AlignedVec::zeros(columns),
-        };
+        let mut matrix = Self::zeros(rows, columns);
         for j in 0..columns {
             matrix.scales[j] = scales[if scales.len() == 1 { 0 } else { j }];
             let (panel, width) = matrix.panel(j / PANEL);
@@ -82,6 +74,42 @@ impl Int8Matrix {
             matrix.sums[j] = (matrix.offsets[j] / -128) as f32 * matrix.scales[j];
         }
         matrix
+    }
+
+    /// A matrix of zeros, to be filled by [`Int8Matrix::requantise`].
+    ///
+    /// # Panics
+    /// As for [`Int8Matrix::from_fn`].
+    pub fn zeros(rows: usize, columns: usize) -> Self {
+        assert!(
+            columns.is_multiple_of(16),
+            "{columns} columns are not whole vectors of 16"
+        );
+        assert!(rows <= MOST_ROWS, "{rows} rows may overflow the sums");
+        Self {
+            rows,
+            columns,
+            data: AlignedBytes::zeros(4 * rows.div_ceil(4) * columns),
+            scales: AlignedVec::zeros(columns),
+            offsets: vec![0; columns],
+            negatives: vec![0; columns],
+            sums: AlignedVec::zeros(columns),
+        }
+    }
+
+    /// Replaces the matrix by the first columns of `m`, without allocating. The scale of a column is its largest magnitude over
+    /// 127, and its elements are rounded to the nearest multiple, ties to the even one.
+    ///
+    /// For matrices that are themselves computed, such as the keys and values of an attention head. Every level gives the
+    /// same matrix, as long as the elements are finite; products with a column where they are not mean nothing.
+    ///
+    /// # Panics
+    /// When `m` has other rows or fewer columns.
+    pub fn requantise(&mut self, level: Level, m: &Matrix) {
+        assert_eq!(m.rows(), self.rows, "other rows");
+        assert!(m.columns() >= self.columns, "fewer columns");
+        // SAFETY: the assertions above are what the body asks for.
+        unsafe { requantise_entry(level, self, m) }
     }
 
     /// Inputs per output.
@@ -100,6 +128,62 @@ impl Int8Matrix {
         let first = panel * PANEL;
         let bytes_of_column = 4 * self.rows.div_ceil(4);
         (first * bytes_of_column, (self.columns - first).min(PANEL))
+    }
+}
+
+dispatch!(unsafe fn requantise_entry(to: &mut Int8Matrix, m: &Matrix) = requantise_body);
+
+/// # Safety
+/// `m` has the rows of `to` and at least its columns.
+#[inline(always)]
+unsafe fn requantise_body<V: F32x16>(_: PhantomData<V>, to: &mut Int8Matrix, m: &Matrix) {
+    let (zero, round) = (V::splat(0.0), V::splat(ROUND));
+    for column in (0..to.columns).step_by(16) {
+        let (first, width) = to.panel(column / PANEL);
+        let from = m.panel(column / PANEL).wrapping_add(column % PANEL);
+        // SAFETY: row `i` exists, with sixteen columns from `column`.
+        let row = |i: usize| unsafe { V::load(from.add(i * PANEL)) };
+        let (mut high, mut low) = (zero, zero);
+        for i in 0..to.rows {
+            (high, low) = (row(i).max(high), row(i).min(low));
+        }
+        let (mut scale, mut over) = ([0.0; 16], [0.0; 16]);
+        // SAFETY: sixteen floats.
+        unsafe { zero.sub(low).max(high).store(scale.as_mut_ptr()) };
+        for (scale, over) in scale.iter_mut().zip(&mut over) {
+            (*scale, *over) = scale_of(*scale);
+        }
+        // SAFETY: sixteen floats.
+        let over = unsafe { V::load(over.as_ptr()) };
+        // Whole numbers below 2^24, so that these sums are exact.
+        let (mut sum, mut negative) = (zero, zero);
+        let mut bytes = first + 4 * (column % PANEL);
+        for i in (0..to.rows).step_by(4) {
+            let mut four = [round; 4];
+            for (k, v) in four.iter_mut().enumerate().take(to.rows - i) {
+                // Not fused: the portable level must round alike.
+                *v = row(i + k).mul(over).add(round);
+                let value = v.sub(round);
+                sum = sum.add(value);
+                negative = negative.sub(value.min(zero));
+            }
+            let group = &mut to.data[bytes..bytes + 64];
+            // SAFETY: 64 bytes.
+            unsafe { V::store_low_bytes_of_four(four, group.as_mut_ptr()) };
+            bytes += 4 * width;
+        }
+        let (mut sums, mut negatives) = ([0.0; 16], [0.0; 16]);
+        // SAFETY: sixteen floats each.
+        unsafe {
+            sum.store(sums.as_mut_ptr());
+            negative.store(negatives.as_mut_ptr());
+        }
+        for j in 0..16 {
+            to.scales[column + j] = scale[j];
+            to.offsets[column + j] = -128 * (sums[j] as i32);
+            to.negatives[column + j] = negatives[j] as i32;
+            to.sums[column + j] = sums[j] * scale[j];
+        }
     }
 }
 
@@ -187,13 +271,25 @@ unsafe fn matmul_entry(level: Level, product: &Product<'_>) {
     #[target_feature(enable = "avxvnni,avx2,fma")]
     unsafe fn avx_vnni(product: &Product<'_>) {
         // SAFETY: passed on from the caller.
-        unsafe { matmul_body::<x86::AvxVnni>(product) }
+        unsafe { matmul_body::<x86::Vnni256<true>>(product) }
     }
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,fma")]
     unsafe fn avx2(product: &Product<'_>) {
         // SAFETY: passed on from the caller.
         unsafe { matmul_body::<x86::Avx2Bytes>(product) }
+    }
+    #[cfg(target_arch = "aarch64")]
+    #[target_feature(enable = "neon,dotprod")]
+    unsafe fn neon_dot(product: &Product<'_>) {
+        // SAFETY: passed on from the caller.
+        unsafe { matmul_body::<neon::NeonDot>(product) }
+    }
+    #[cfg(target_arch = "aarch64")]
+    #[target_feature(enable = "neon")]
+    unsafe fn neon(product: &Product<'_>) {
+        // SAFETY: passed on from the caller.
+        unsafe { matmul_body::<neon::NeonPairs>(product) }
     }
     // SAFETY: a `Level` exists only for instructions this machine has, and so does its leave to use dot products; the
     // rest is passed on from the caller.
@@ -209,6 +305,10 @@ unsafe fn matmul_entry(level: Level, product: &Product<'_>) {
             }
             #[cfg(target_arch = "x86_64")]
             (crate::KernelLevel::Avx512 | crate::KernelLevel::Avx2, false) => avx2(product),
+            #[cfg(target_arch = "aarch64")]
+            (crate::KernelLevel::Neon, true) => neon_dot(product),
+            #[cfg(target_arch = "aarch64")]
+            (crate::KernelLevel::Neon, false) => neon(product),
             _ => matmul_body::<dot::PortableDot>(product),
         }
     }

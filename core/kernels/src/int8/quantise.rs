@@ -187,7 +187,7 @@ unsafe fn quantise_rows_body<V: F32x16>(
 
 /// The scale of a row that reaches this far from its middle, and its inverse; both 0 if that is nowhere.
 #[inline(always)]
-fn scale_of(largest: f32) -> (f32, f32) {
+pub(super) fn scale_of(largest: f32) -> (f32, f32) {
     if largest < SMALLEST {
         (0.0, 0.0)
     } else {

@@ -282,3 +282,124 @@ fn the_gelu_epilogue_has_the_bits_of_the_function() {
         assert_eq!(y, expected, "{level:?}");
     }
 }
+
+#[test]
+fn a_requantised_matrix_is_the_one_packed_from_the_nearest_bytes() {
+    for level in levels() {
+        for (k, n) in [(64, 400), (400, 64), (37, 80), (1, 16), (6, 48)] {
+            let x = floats(k as u32, k * n);
+            // A column of zeros, and one of ties: a scale of 1 and halves.
+            let element = |i: usize, j: usize| match j {
+                0 => 0.0,
+                1 if i == 0 => -127.0,
+                1 => (i % 254) as f32 - 126.5,
+                _ => x[i * n + j],
+            };
+            let m = Matrix::from_fn(k, n.next_multiple_of(PANEL), |i, j| {
+                if j < n { element(i, j) } else { f32::NAN }
+            });
+            let largest = |j: usize| (0..k).fold(0.0f32, |a, i| a.max(element(i, j).abs()));
+            let scales: Vec<f32> = (0..n).map(|j| largest(j) / 127.0).collect();
+            let byte = |i: usize, j: usize| {
+                let over = 127.0 / largest(j).max(f32::MIN_POSITIVE);
+                (element(i, j) * over).round_ties_even() as i8
+            };
+            let expected = Int8Matrix::from_fn(k, n, byte, &scales);
+            let mut w = Int8Matrix::zeros(k, n);
+            // What was there before must not matter.
+            w.data.fill(77);
+            w.requantise(level, &m);
+            let len = 4 * k.div_ceil(4) * n;
+            assert_eq!(w.data[..len], expected.data[..len], "{level:?} {k} x {n}");
+            assert_eq!(w.scales[..], expected.scales[..]);
+            assert_eq!(w.sums[..], expected.sums[..]);
+            assert_eq!(
+                (w.offsets, w.negatives),
+                (expected.offsets, expected.negatives)
+            );
+        }
+    }
+}
+
+#[test]
+fn attention_in_bytes_stays_near_the_one_in_floats() {
+    let (tokens, head) = (50, 64);
+    let [query, key, value] = [21, 22, 23].map(|seed| floats(seed, tokens * head));
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
+    for level in levels() {
+        let (mut keys, mut values) = (Matrix::zeros(head, tokens), Matrix::zeros(tokens, head));
+        keys.repack_transposed(level, &key, head, tokens);
+        values.repack(&value, head, head);
+        let (mut w, mut v) = (Int8Matrix::zeros(head, 64), Int8Matrix::zeros(tokens, head));
+        w.requantise(level, &keys);
+        v.requantise(level, &values);
+        let mut q = QuantisedRows::new(tokens, head);
+        quantise_rows(level, tokens, &query, head, head, &mut q);
+        let mut scores = vec![0.0; tokens * 64];
+        matmul_int8(level, &q, &w, None, &mut scores, 64, Epilogue::Store);
+        quantise_rows(level, tokens, &scores, 64, tokens, &mut q);
+        let mut y = vec![0.0; tokens * head];
+        matmul_int8(level, &q, &v, None, &mut y, head, Epilogue::Store);
+        let (mut error, mut size) = (0.0, 0.0);
+        for r in 0..tokens {
+            let row = &query[r * head..][..head];
+            let scores: Vec<f64> = (0..tokens)
+                .map(|t| dot(row, &key[t * head..][..head]))
+                .collect();
+            for j in 0..head {
+                let truth: f64 = (0..tokens)
+                    .map(|t| scores[t] * f64::from(value[t * head + j]))
+                    .sum();
+                error += (f64::from(y[r * head + j]) - truth).powi(2);
+                size += truth * truth;
+            }
+        }
+        // Four roundings to 1/127 of a largest value some five times the usual one: about 1 % each.
+        assert!(
+            (error / size).sqrt() < 0.04,
+            "{level:?} {}",
+            (error / size).sqrt()
+        );
+    }
+}
+
+/// The type for AVX-VNNI, by the encoding of AVX-512VL where the machine has no other.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn half_width_dot_products_equal_the_whole_ones() {
+    #[target_feature(enable = "avx512f,avx512vl,avx512vnni,avx2,fma")]
+    unsafe fn half(product: &Product<'_>) {
+        // SAFETY: passed on from the caller.
+        unsafe { matmul_body::<x86::Vnni256<false>>(product) }
+    }
+    let level = Level::detect();
+    if level.kind() != KernelLevel::Avx512
+        || !level.byte_dot()
+        || !is_x86_feature_detected!("avx512vl")
+    {
+        println!("skipped: needs AVX-512 VNNI");
+        return;
+    }
+    let (k, n) = (66, 144);
+    let mut next = random(31);
+    let weights: Vec<i8> = (0..k * n).map(|_| next() as i8).collect();
+    let w = Int8Matrix::from_fn(k, n, |i, j| weights[i * n + j], &[0.01]);
+    for rows in 1..14 {
+        let x = floats(rows as u32, rows * k);
+        let mut q = QuantisedRows::new(rows, k);
+        quantise_rows(level, rows, &x, k, k, &mut q);
+        let (mut y, mut expected) = (vec![0.0; rows * n], vec![0.0; rows * n]);
+        matmul_int8(level, &q, &w, None, &mut expected, n, Epilogue::Store);
+        let product = Product {
+            q: &q,
+            w: &w,
+            bias: None,
+            y: y.as_mut_ptr(),
+            y_stride: n,
+            epilogue: Epilogue::Store,
+        };
+        // SAFETY: the shapes are those of the call above, and the features were detected.
+        unsafe { half(&product) };
+        assert_eq!(y, expected, "{rows} rows");
+    }
+}

@@ -45,12 +45,13 @@ unsafe impl Dot for Avx512Vnni {
     }
 }
 
-/// AVX-VNNI: the same at half the width.
+/// AVX-VNNI: the same at half the width. Without `VEX` it is AVX-512VL's encoding of the same instruction, which lets machines
+/// with that alone test this type.
 #[derive(Clone, Copy)]
-pub(super) struct AvxVnni(__m256i, __m256i);
+pub(super) struct Vnni256<const VEX: bool>(__m256i, __m256i);
 
-// SAFETY: all methods are AVX2 and AVX-VNNI.
-unsafe impl Dot for AvxVnni {
+// SAFETY: all methods are AVX2 and AVX-VNNI, or AVX-512VL and AVX-512 VNNI.
+unsafe impl<const VEX: bool> Dot for Vnni256<VEX> {
     type Float = Avx2;
     type Inputs = __m256i;
     type Weights = (__m256i, __m256i);
@@ -84,13 +85,15 @@ unsafe impl Dot for AvxVnni {
     }
     #[inline(always)]
     fn add(self, x: __m256i, w: Self::Weights) -> Self {
-        // SAFETY: bodies with this type run only on machines with AVX-VNNI.
-        unsafe {
-            Self(
-                _mm256_dpbusd_avx_epi32(self.0, x, w.0),
-                _mm256_dpbusd_avx_epi32(self.1, x, w.1),
-            )
-        }
+        // SAFETY: bodies with this type run only on machines with AVX-VNNI, or AVX-512VL and AVX-512 VNNI.
+        let add = |sum, w| unsafe {
+            if VEX {
+                _mm256_dpbusd_avx_epi32(sum, x, w)
+            } else {
+                _mm256_dpbusd_epi32(sum, x, w)
+            }
+        };
+        Self(add(self.0, w.0), add(self.1, w.1))
     }
     #[inline(always)]
     fn to_float(self) -> Avx2 {

@@ -70,6 +70,24 @@ unsafe impl F32x16 for Avx2 {
         }
     }
     #[inline(always)]
+    unsafe fn store_low_bytes_of_four(four: [Self; 4], p: *mut u8) {
+        // SAFETY: the caller gives 64 writable bytes, and the level has AVX2.
+        unsafe {
+            let low = _mm256_set1_epi32(0xff);
+            let half = |[a, b, c, d]: [__m256i; 4]| {
+                let a = _mm256_and_si256(a, low);
+                let b = _mm256_slli_epi32::<8>(_mm256_and_si256(b, low));
+                let c = _mm256_slli_epi32::<16>(_mm256_and_si256(c, low));
+                let d = _mm256_slli_epi32::<24>(d);
+                _mm256_or_si256(_mm256_or_si256(a, b), _mm256_or_si256(c, d))
+            };
+            let first = half(four.map(|v| _mm256_castps_si256(v.0)));
+            let last = half(four.map(|v| _mm256_castps_si256(v.1)));
+            _mm256_storeu_si256(p.cast(), first);
+            _mm256_storeu_si256(p.add(32).cast(), last);
+        }
+    }
+    #[inline(always)]
     fn reverse(self) -> Self {
         // SAFETY: bodies with this type run only behind `dispatch!`, whose level has AVX2.
         unsafe {

@@ -60,6 +60,20 @@ unsafe impl F32x16 for Avx512 {
         unsafe { _mm_storeu_si128(p.cast(), _mm512_cvtepi32_epi8(_mm512_castps_si512(self.0))) }
     }
     #[inline(always)]
+    unsafe fn store_low_bytes_of_four(four: [Self; 4], p: *mut u8) {
+        // SAFETY: the caller gives 64 writable bytes, and the level has AVX-512F.
+        unsafe {
+            let low = _mm512_set1_epi32(0xff);
+            let [a, b, c, d] = four.map(|v| _mm512_castps_si512(v.0));
+            let a = _mm512_and_si512(a, low);
+            let b = _mm512_slli_epi32::<8>(_mm512_and_si512(b, low));
+            let c = _mm512_slli_epi32::<16>(_mm512_and_si512(c, low));
+            let d = _mm512_slli_epi32::<24>(d);
+            let all = _mm512_or_si512(_mm512_or_si512(a, b), _mm512_or_si512(c, d));
+            _mm512_storeu_si512(p.cast(), all);
+        }
+    }
+    #[inline(always)]
     unsafe fn compress(self, keep: Self, p: *mut f32) -> usize {
         // SAFETY: the caller gives 16 writable floats, and the level has AVX-512F.
         unsafe {

@@ -57,6 +57,24 @@ pub(crate) unsafe trait F32x16: Copy {
     /// # Safety
     /// `p` is writable for 16 bytes.
     unsafe fn store_low_bytes(self, p: *mut u8);
+    /// Writes the lowest bytes of four vectors, those of one lane together.
+    ///
+    /// # Safety
+    /// `p` is writable for 64 bytes.
+    #[inline(always)]
+    unsafe fn store_low_bytes_of_four(four: [Self; 4], p: *mut u8) {
+        let mut bytes = [[0u8; 16]; 4];
+        // SAFETY: sixteen bytes each; `p` is the caller's.
+        unsafe {
+            for (v, bytes) in four.into_iter().zip(&mut bytes) {
+                v.store_low_bytes(bytes.as_mut_ptr());
+            }
+            let [a, b, c, d] = bytes;
+            for i in 0..16 {
+                p.cast::<[u8; 4]>().add(i).write([a[i], b[i], c[i], d[i]]);
+            }
+        }
+    }
     /// Writes the lanes whose `keep` is not zero one after another, and returns how many they are. What follows them in the
     /// sixteen floats may be overwritten.
     ///

@@ -131,3 +131,10 @@ fn transpose4(r: [float32x4_t; 4]) -> [float32x4_t; 4] {
         ]
     }
 }
+
+impl From<[float32x4_t; 4]> for Neon {
+    #[inline(always)]
+    fn from(quarters: [float32x4_t; 4]) -> Self {
+        Self(quarters)
+    }
+}

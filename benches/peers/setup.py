@@ -36,6 +36,9 @@ SILERO_WHEEL = ("silero-vad", "6.2.3")
 SILERO_FILE = "silero_vad/data/silero_vad.onnx"
 SILERO_SHA256 = "1a153a22f4509e292a94e67d6f9b85e8deb25b4988682b7e174c65279d8788e3"
 
+# In a venv of its own, see speed_smart_turn.py.
+PIPECAT = "1.14.0"
+
 # One thread for every peer: the comparison is CPU time on one core.
 ONE_THREAD = {
     name: "1"

@@ -5,6 +5,7 @@ use crate::AlignedVec;
 use crate::align::AlignedBytes;
 use crate::level::{Level, dispatch};
 use crate::math::ROUND;
+use crate::rows::{max_lanes, sum_lanes};
 use crate::simd::F32x16;
 use core::marker::PhantomData;
 
@@ -132,34 +133,31 @@ unsafe fn quantise_rows_body<V: F32x16>(
         let mut last = [0.0; 16];
         last[..rest.len()].copy_from_slice(rest);
         // Four chains, so that they do not wait for each other.
-        let (mut high, mut low, mut finite) = ([zero; 4], [zero; 4], [zero; 4]);
-        for (i, block) in blocks.iter().chain(Some(&last)).enumerate() {
-            let i = i % 4;
+        let mut ranges = [Range::<V>::empty(); 4];
+        let (wide, narrow) = row.as_chunks::<64>();
+        for chunk in wide {
+            for (i, range) in ranges.iter_mut().enumerate() {
+                // SAFETY: a chunk is 64 floats.
+                range.include(unsafe { V::load(chunk.as_ptr().add(16 * i)) });
+            }
+        }
+        for block in narrow.as_chunks::<16>().0.iter().chain(Some(&last)) {
             // SAFETY: a block is 16 floats.
-            let x = unsafe { V::load(block.as_ptr()) };
-            (high[i], low[i]) = (x.max(high[i]), x.min(low[i]));
-            // Stays 0 unless an infinity or NaN comes by.
-            finite[i] = x.fma(zero, finite[i]);
+            ranges[0].include(unsafe { V::load(block.as_ptr()) });
         }
-        for i in 1..4 {
-            high[0] = high[i].max(high[0]);
-            low[0] = low[i].min(low[0]);
-            finite[0] = finite[0].add(finite[i]);
+        let [mut range, others @ ..] = ranges;
+        for other in others {
+            range.join(other);
         }
-        let mut lanes = [0.0; 16];
-        // SAFETY: sixteen floats.
-        unsafe { high[0].store(lanes.as_mut_ptr()) };
-        let highest = lanes
-            .iter()
-            .fold(0.0, |a: f32, &b| if b > a { b } else { a });
-        // SAFETY: sixteen floats.
-        unsafe { low[0].store(lanes.as_mut_ptr()) };
-        let lowest = lanes
-            .iter()
-            .fold(0.0, |a: f32, &b| if b < a { b } else { a });
-        // SAFETY: sixteen floats.
-        unsafe { finite[0].store(lanes.as_mut_ptr()) };
-        if lanes.iter().any(|v| v.is_nan()) {
+        // SAFETY: as for every method of the vector.
+        let (highest, lowest, finite) = unsafe {
+            (
+                max_lanes(range.high),
+                -max_lanes(zero.sub(range.low)),
+                !sum_lanes(range.finite).is_nan(),
+            )
+        };
+        if !finite {
             q.scales[r] = one_row_with_care(row, to, q.offset);
             q.middles[r] = 0.0;
             continue;
@@ -182,6 +180,41 @@ unsafe fn quantise_rows_body<V: F32x16>(
                 x.add(round).store_low_bytes(to.as_mut_ptr());
             }
         }
+    }
+}
+
+/// The range of values and 0, lane by lane.
+#[derive(Clone, Copy)]
+struct Range<V> {
+    high: V,
+    low: V,
+    /// 0 unless an infinity or NaN came by, then NaN.
+    finite: V,
+}
+
+impl<V: F32x16> Range<V> {
+    #[inline(always)]
+    fn empty() -> Self {
+        let zero = V::splat(0.0);
+        Self {
+            high: zero,
+            low: zero,
+            finite: zero,
+        }
+    }
+
+    #[inline(always)]
+    fn include(&mut self, x: V) {
+        self.high = x.max(self.high);
+        self.low = x.min(self.low);
+        self.finite = x.fma(V::splat(0.0), self.finite);
+    }
+
+    #[inline(always)]
+    fn join(&mut self, other: Self) {
+        self.high = other.high.max(self.high);
+        self.low = other.low.min(self.low);
+        self.finite = self.finite.add(other.finite);
     }
 }
 

@@ -106,8 +106,8 @@ unsafe impl<const VEX: bool> Dot for Vnni256<VEX> {
 ///
 /// `vpmaddubsw` wants one side unsigned. It gets the magnitudes of the weights, and activations `x` whose bits were flipped
 /// where the weight is negative: that is `-x - 1`, and the missing 1 times the magnitude is a constant of the column. (Negation by
-/// `vpsignb` competes for the ports of the multiplications: 72 against 94 GMAC/s on Zen 4. Products of two-byte integers by
-/// `vpmaddwd` alone reach 88.) Pairs of products stay within -2^15..=32512, so that nothing saturates.
+/// `vpsignb` competes for the ports of the multiplications: 69 against 90 GMAC/s on Zen 4. Products of two-byte integers by
+/// `vpmaddwd` alone do not beat that.) Pairs of products stay within -2^15..=32512, so that nothing saturates.
 #[derive(Clone, Copy)]
 pub(super) struct Signed<T> {
     magnitude: T,

@@ -6,7 +6,10 @@ mod common;
 use std::time::Duration;
 
 use common::{Step, conversation, everything, ms, play_in_blocks, quick};
-use listenkit::{Detector, Endpointing, Event, Output};
+use listenkit::{
+    Detector, Endpointing, Event, Expectation, ExpectationDelays, Output, Probability,
+    TextVoteOptions, Wait, WaitRule,
+};
 use proptest::prelude::*;
 
 const WINDOW: Duration = ms(32);
@@ -17,6 +20,15 @@ fn step() -> impl Strategy<Value = Step> {
         10 => (1_usize..40_000).prop_map(Step::Audio),
         2 => (0_u64..200_000).prop_map(Step::Gap),
         3 => (0.0_f32..=1.0).prop_map(Step::Answer),
+        2 => (0.0_f32..=1.0).prop_map(Step::Text),
+        2 => prop_oneof![-1.0_f32..=1.0, Just(f32::NAN)].prop_map(Step::Cues),
+        2 => prop::sample::select(vec![
+            Expectation::Free,
+            Expectation::YesNo,
+            Expectation::Digits { count: 4 },
+            Expectation::FloorGranted,
+        ])
+        .prop_map(Step::Expect),
         2 => Just(Step::Transcript),
         1 => any::<bool>().prop_map(Step::Agent),
         1 => Just(Step::Commit),
@@ -36,6 +48,7 @@ proptest! {
         transcripts in any::<bool>(),
         model in any::<bool>(),
         dynamic in any::<bool>(),
+        graded in any::<bool>(),
     ) {
         let case = conversation();
         let endpointing = if dynamic {
@@ -45,6 +58,20 @@ proptest! {
         };
         let mut config = if model { everything(case.rate) } else { quick(case.rate) };
         config = config.endpointing(endpointing).transcript_wait(transcripts.then_some(ms(2000)));
+        // No expectation may give more than that, so that one bound holds for all.
+        config = config.expectation_delays(ExpectationDelays {
+            dictation_min: ms(500),
+            dictation_max: MAX_DELAY,
+            floor_min: ms(600),
+            floor_max: MAX_DELAY,
+            ..ExpectationDelays::DEFAULT
+        });
+        if graded {
+            config = config.text_model(Some(TextVoteOptions::default())).wait_rule(WaitRule::Graded {
+                unfinished_at: Probability::clamped(0.1),
+                finished_at: Probability::clamped(0.9),
+            });
+        }
         let mut detector = Detector::new(config, common::vad()).expect("valid");
         for (rate, output) in play_in_blocks(&mut detector, &case, &script, || usize::MAX) {
             if let Output::Event(Event::EndOfTurn(end)) = output {
@@ -52,6 +79,9 @@ proptest! {
                 // One window after `max_delay`, each rounded up to whole samples of the rate in force.
                 let bound = rate.samples(MAX_DELAY) + rate.samples(WINDOW);
                 prop_assert!(end.delay() <= bound, "{end:?} at {rate:?}");
+                if !matches!(end.wait, Wait::Flush | Wait::Ceiling) {
+                    prop_assert!(end.delay() >= end.min_delay, "{end:?} at {rate:?}");
+                }
             }
         }
     }

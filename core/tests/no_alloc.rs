@@ -6,8 +6,8 @@ mod common;
 use common::{clip, everything};
 use listenkit::dsp::{LogMel, boxed_features};
 use listenkit::{
-    Detector, Event, Frame, Input, Output, Probability, SampleCount, SileroVad, TurnSnapshot,
-    VadRate,
+    CueVote, Detector, Event, Expectation, Frame, Input, Output, Probability, SampleCount,
+    SileroVad, TurnSnapshot, VadRate,
 };
 
 #[test]
@@ -73,6 +73,25 @@ fn a_running_detector_allocates_nothing() {
                 .handle(Input::Transcript { speech_end: None })
                 .expect("room")
                 .count();
+            let votes = [
+                Input::Expect(Expectation::Spelling),
+                Input::TextAnswer {
+                    turn: detector.open_turn().unwrap_or(0),
+                    probability: Probability::clamped(0.3),
+                    threshold: Probability::clamped(0.1),
+                    asked_at: None,
+                },
+                Input::TextCues {
+                    turn: detector.open_turn().unwrap_or(0),
+                    vote: CueVote {
+                        lean: -0.5,
+                        ..CueVote::default()
+                    },
+                },
+            ];
+            for vote in votes {
+                said += detector.handle(vote).expect("room").count();
+            }
             said += detector.flush().count();
             said += detector.reset().count();
         });

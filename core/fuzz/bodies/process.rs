@@ -5,9 +5,9 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use listenkit::{
-    Detector, DetectorConfig, EndReason, Endpointing, Event, Frame, Input, Output, Outputs,
-    Probability, SampleCount, SampleFormat, SamplePos, SampleRate, SileroVad, TurnModelOptions,
-    VadRate,
+    CueVote, Detector, DetectorConfig, EndReason, Endpointing, Event, Expectation, Frame, Input,
+    Output, Outputs, Probability, SampleCount, SampleFormat, SamplePos, SampleRate, SileroVad,
+    TurnModelOptions, TurnPolicy, VadRate,
 };
 
 /// What a script led to, so that a test can tell scripts that do something from scripts that are refused.
@@ -98,6 +98,27 @@ pub(crate) fn run(data: &[u8]) -> Option<Heard> {
                 heard.starved += heard.ended_by_gap - before;
                 continue;
             }
+            13 if variant % 4 == 1 => Input::TextAnswer {
+                turn: detector.open_turn().unwrap_or(0),
+                probability: Probability::clamped(f32::from(a) / 255.0),
+                threshold: Probability::clamped(f32::from(b) / 255.0),
+                asked_at: odd.then(|| now - SampleCount(u64::from(b) * 500)),
+            },
+            13 if variant % 4 == 2 => Input::TextCues {
+                turn: detector.open_turn().unwrap_or(0),
+                vote: CueVote {
+                    lean: f32::from_bits(u32::from(a) << 24 | u32::from(b) << 16),
+                    ..CueVote::default()
+                },
+            },
+            13 if variant % 4 == 3 => Input::Expect(match a % 6 {
+                0 => Expectation::Free,
+                1 => Expectation::YesNo,
+                2 => Expectation::Digits { count: b },
+                3 => Expectation::Spelling,
+                4 => Expectation::Email,
+                _ => Expectation::FloorGranted,
+            }),
             13 => Input::TurnThreshold(Probability::clamped(f32::from(b) / 255.0)),
             14 => Input::Interruption(odd),
             _ => {
@@ -135,7 +156,13 @@ fn detector(next: &mut impl FnMut() -> Option<u8>) -> Option<Detector> {
         .endpointing(Endpointing::fixed(delay(2000)?, Duration::from_secs(2)));
     let wait = delay(3000)?;
     if kind & 32 != 0 {
-        config = config.turn_model(Some(TurnModelOptions::new(Probability::clamped(0.5))));
+        // Preset and questions repeated, or the plain rule.
+        let policy = TurnPolicy::FAST;
+        config = if kind & 1 == 0 {
+            config.turn_model(Some(policy.turn_model()))
+        } else {
+            config.turn_model(Some(TurnModelOptions::new(Probability::clamped(0.5))))
+        };
     }
     if kind & 64 != 0 {
         config = config.transcript_wait(Some(wait));

@@ -13,8 +13,9 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use listenkit::{
-    Detector, DetectorConfig, EndOfTurn, Endpointing, Event, Frame, Input, Output, Outputs,
-    Probability, SampleCount, SamplePos, SampleRate, Segment, SileroVad, TurnModelOptions, VadRate,
+    CueVote, Detector, DetectorConfig, EndOfTurn, Endpointing, Event, Expectation, Frame, Input,
+    Output, Outputs, Probability, SampleCount, SamplePos, SampleRate, Segment, SileroVad,
+    TurnModelOptions, VadRate,
 };
 
 pub const fn ms(ms: u64) -> Duration {
@@ -194,6 +195,11 @@ pub enum Step {
         channels: usize,
     },
     Answer(f32),
+    /// A text model's vote on the open turn, at threshold 0.5.
+    Text(f32),
+    /// A lean of the wording of the open turn.
+    Cues(f32),
+    Expect(Expectation),
     Transcript,
     Agent(bool),
     Commit,
@@ -264,6 +270,20 @@ pub fn play_in_blocks(
                         id: newest,
                         probability: Probability::clamped(p),
                     },
+                    Step::Text(p) => Input::TextAnswer {
+                        turn: detector.open_turn().unwrap_or(0),
+                        probability: Probability::clamped(p),
+                        threshold: Probability::clamped(0.5),
+                        asked_at: None,
+                    },
+                    Step::Cues(lean) => Input::TextCues {
+                        turn: detector.open_turn().unwrap_or(0),
+                        vote: CueVote {
+                            lean,
+                            ..CueVote::default()
+                        },
+                    },
+                    Step::Expect(expectation) => Input::Expect(expectation),
                     Step::Transcript => Input::Transcript { speech_end: None },
                     Step::Agent(true) => Input::AgentStarted,
                     Step::Agent(false) => Input::AgentStopped,

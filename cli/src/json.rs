@@ -1,7 +1,7 @@
 //! Events as JSON, one object per line. The names are a contract: tools and golden files read them.
 
 use listenkit::{
-    Event, Expectation, Format, ModelVote, SampleCount, SampleFormat, SamplePos, SampleRate,
+    Cue, Event, Expectation, Format, ModelVote, SampleCount, SampleFormat, SamplePos, SampleRate,
     TurnVotes,
 };
 use serde_json::{Map, Value, json};
@@ -57,8 +57,11 @@ impl Line {
             }
         }
         if let Some(cues) = votes.cues {
-            let lean = Self::default().with("lean", six_decimals(f64::from(cues.lean)));
-            line = line.with("cues", lean.0);
+            let reasons: Vec<&str> = cues.reasons.iter().map(Cue::as_str).collect();
+            let cues = Self::default()
+                .with("lean", six_decimals(f64::from(cues.lean)))
+                .with("reasons", reasons);
+            line = line.with("cues", cues.0);
         }
         match votes.fused {
             Some(fused) => line.probability("fused", Some(fused.value())),

@@ -1,7 +1,7 @@
 """The text model beside LiveKit's own plugin, on the same files: equal text, equal tokens, equal probabilities.
 
-    cargo build --example text_turn_raw --features text-turn -p listenkit
-    python benches/text_turn_parity.py target/debug/examples/text_turn_raw
+    cargo build --release --example text_turn_raw --features text-turn -p listenkit
+    python benches/text_turn_parity.py target/release/examples/text_turn_raw
 
 The plugin (livekit-plugins-turn-detector 1.8.9, unchanged) finds the generated model of core/tests/data/text_turn in a
 Hugging Face cache that is laid out for it, and judges 200 conversations in 24 languages that this script draws. So does ours, on the
@@ -18,9 +18,11 @@ import os
 import pathlib
 import random
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
+import time
 import unicodedata
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -139,11 +141,13 @@ class Executor:
     """Stands for LiveKit's inference process: runs the plugin's runner in this one."""
 
     def __init__(self, runner):
-        self.runner, self.text = runner, None
+        self.runner, self.text, self.seconds = runner, None, 0.0
 
     async def do_inference(self, method, data):
         assert method == self.runner.INFERENCE_METHOD, method
+        before = time.perf_counter()
         result = self.runner.run(data)
+        self.seconds = time.perf_counter() - before
         self.text = json.loads(result)["input"]
         return result
 
@@ -181,7 +185,8 @@ def plugin(kind, cases):
                 context.add_message(role=role, content=content)
         probability = await model.predict_end_of_turn(context)
         threshold = await model.unlikely_threshold(LanguageCode(case["language"]))
-        return {"text": executor.text, "tokens": spy.tokens, "probability": probability, "threshold": threshold}
+        said = {"text": executor.text, "tokens": spy.tokens, "probability": probability, "threshold": threshold}
+        return said | {"seconds": executor.seconds}
 
     async def judge_all():
         return [await judge(case) for case in cases]
@@ -220,6 +225,8 @@ def main():
     for kind, every in [("multilingual", 3), ("english", 6), ("causal", 10)]:
         theirs = plugin(kind, cases)
         recorded += [{"format": kind, "messages": case["messages"], **said} for case, said in zip(cases, theirs)][::every]
+        for line in recorded:
+            line.pop("seconds", None)
         if not options.program:
             continue
         mine = ours(options.program, library(), kind, cases)
@@ -241,6 +248,8 @@ def main():
             f"{kind}: {len(cases)} conversations, {min(lengths)} to {max(lengths)} tokens ({lengths.count(128)} cut to 128), "
             f"p from {spread[0]:.4f} to {spread[-1]:.4f}, worst difference {worst:.2e}"
         )
+        micros = [statistics.median(said["seconds"] for said in side) * 1e6 for side in (theirs, mine)]
+        print(f"  from conversation to probability, median of one call each: {micros[0]:.0f} us theirs, {micros[1]:.0f} us ours")
         for key, numbers in wrong.items():
             if numbers:
                 failed = True

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use std::error::Error;
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
+use std::time::Instant;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut files = [
@@ -70,13 +71,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         if line["goes_on"] != true {
             turn = model.conversation();
         }
-        let prompt = turn.prompt(&messages)?;
+        let before = Instant::now();
         let verdict = turn.end_of_turn(&messages, line["language"].as_str())?;
+        let seconds = before.elapsed().as_secs_f64();
+        let prompt = turn.prompt(&messages)?;
         let answer = json!({
             "text": prompt.text,
             "tokens": prompt.tokens,
             "probability": verdict.probability.map(Probability::value),
             "threshold": verdict.threshold.map(Probability::value),
+            "seconds": seconds,
             "notice": verdict.notice.map(|notice| notice.to_string()),
         });
         writeln!(out, "{answer}")?;

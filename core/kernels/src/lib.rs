@@ -1,4 +1,4 @@
-//! Vector kernels of listenkit: the only crate of the core that contains `unsafe`.
+//! Vector kernels of listenkit: the only crate that contains `unsafe`, but for the optional `listenkit-ort-probe`.
 //!
 //! Every kernel is written once, generic over a vector of sixteen `f32` (`simd::F32x16`), and compiled
 //! for each instruction set behind a `#[target_feature]` entry point. The order in which each output

@@ -25,7 +25,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A call takes as long as the model needs, tens of milliseconds: make it on a thread of the host, as for any
+//! Beside an audio model, probability and threshold go to the detector as [`Input::TextAnswer`](crate::Input::TextAnswer); alone, a [`TextTurn`]
+//! is a [`TurnModel`](crate::TurnModel) like any other. A call takes as long as the model needs, tens of milliseconds: make it on a thread of the host, as for any
 //! [`TurnQuery`](crate::TurnQuery), never on the one that feeds audio.
 
 mod languages;

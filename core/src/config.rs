@@ -3,6 +3,7 @@
 //! Durations become whole model windows (32 ms) or input samples here and nowhere else. Both round
 //! up: 50 ms of speech takes two windows, 250 ms of silence eight.
 
+mod overlap;
 mod policy;
 #[cfg(test)]
 mod tests;
@@ -10,11 +11,13 @@ mod turns;
 
 use std::time::Duration;
 
+pub use overlap::OverlapOptions;
 pub use policy::TurnPolicy;
 pub use turns::{Endpointing, ExpectationDelays, TextVoteOptions, TurnModelOptions};
 
 use crate::endpointer::{AudioModel, Delays, EndpointerConfig};
 use crate::error::ConfigError;
+use crate::overlap::OverlapConfig;
 use crate::pcm::{Downmix, Format, SampleFormat};
 use crate::segmenter::SegmenterConfig;
 use crate::turn::{Fusion, WaitRule};
@@ -70,6 +73,7 @@ pub struct DetectorConfig {
     transcript_wait: Option<Duration>,
     max_turn_duration: Option<Duration>,
     starvation_duration: Duration,
+    overlap: Option<OverlapOptions>,
 }
 
 impl DetectorConfig {
@@ -104,6 +108,7 @@ impl DetectorConfig {
             transcript_wait: None,
             max_turn_duration: None,
             starvation_duration: Duration::from_secs(1),
+            overlap: None,
         }
     }
 
@@ -386,6 +391,9 @@ impl DetectorConfig {
             within("text model timeout", text.timeout, Duration::ZERO, minute)?;
         }
         self.check_rules()?;
+        if let Some(overlap) = self.overlap {
+            overlap.check()?;
+        }
         let Endpointing {
             min_delay,
             max_delay,
@@ -477,6 +485,7 @@ impl DetectorConfig {
         Parsed {
             segmenter: self.segmenter(rate),
             endpointer: self.endpointer(rate),
+            overlap: self.overlap_config(rate),
             min_silence: rate.samples(WINDOW_DURATION * windows(self.min_silence_duration)),
             starvation: rate.samples(self.starvation_duration),
             turn_audio: self
@@ -566,6 +575,7 @@ const AMEND_WINDOW: Duration = Duration::from_secs(5);
 pub(crate) struct Parsed {
     pub(crate) segmenter: SegmenterConfig,
     pub(crate) endpointer: EndpointerConfig,
+    pub(crate) overlap: Option<OverlapConfig>,
     /// `min_silence_duration` in whole windows.
     pub(crate) min_silence: SampleCount,
     pub(crate) starvation: SampleCount,

@@ -59,14 +59,16 @@ pub mod units;
 pub mod vad;
 
 pub use config::{
-    DetectorConfig, Endpointing, ExpectationDelays, TextVoteOptions, TurnModelOptions, TurnPolicy,
+    DetectorConfig, Endpointing, ExpectationDelays, OverlapOptions, TextVoteOptions,
+    TurnModelOptions, TurnPolicy,
 };
 pub use detector::{Audio, Detector, Input, Outputs};
 pub use error::{ConfigError, InputError, ModelError};
 pub use event::{
-    Cue, CueSet, CueVote, EndOfSpeech, EndOfTurn, EndReason, Event, Expectation, FormatChanged,
-    Gap, ModelVote, Output, Segment, StartOfSpeech, TurnAmended, TurnEndReason, TurnPrediction,
-    TurnQuery, TurnQueryCancelled, TurnVotes, Wait, WindowScore,
+    BriefReason, Cue, CueSet, CueVote, EndOfSpeech, EndOfTurn, EndReason, Event, Expectation,
+    FalseInterruption, FormatChanged, Gap, ModelVote, Output, OverlapBrief, OverlapClaim,
+    OverlapFacts, OverlapVerdict, Segment, StartOfSpeech, TurnAmended, TurnEndReason,
+    TurnPrediction, TurnQuery, TurnQueryCancelled, TurnVotes, Wait, WindowScore,
 };
 pub use pcm::{Downmix, Format, Frame, SampleFormat, Samples};
 pub use stats::Stats;

@@ -220,6 +220,14 @@ impl Segmenter {
         matches!(self.state, State::Closed { onset: Some(_) })
     }
 
+    /// The speech that is open or seems to begin: its start, its voiced samples, and its number if it is open.
+    pub(crate) fn speech(&self) -> Option<(SamplePos, SampleCount, Option<u64>)> {
+        match self.state {
+            State::Open(open) => Some((open.start, open.speech, Some(open.segment))),
+            State::Closed { onset } => onset.map(|onset| (onset.start, onset.speech, None)),
+        }
+    }
+
     /// Silent windows since the last voiced one of the open segment; 0 when closed.
     pub(crate) fn silent_windows(&self) -> u32 {
         match self.state {

@@ -30,6 +30,12 @@ pub struct Stats {
     pub cleared_turns: u64,
     /// Transcripts that came late for such a turn.
     pub dropped_transcripts: u64,
+    /// User speech over the agent's that was judged an interruption.
+    pub overlap_claims: u64,
+    /// User speech over the agent's that was not.
+    pub overlap_briefs: u64,
+    /// Interruptions without words.
+    pub false_interruptions: u64,
     /// Outputs that were lost because an [`Outputs`](crate::Outputs) was dropped before it was drained.
     pub outputs_dropped: u64,
     /// Probability of the last window.

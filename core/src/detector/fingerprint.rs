@@ -1,8 +1,8 @@
 //! One number that two runs, machines or languages can compare.
 
 use crate::event::{
-    CueVote, EndOfTurn, Event, Expectation, ModelVote, TurnPrediction, TurnQuery,
-    TurnQueryCancelled, TurnVotes,
+    CueVote, EndOfTurn, Event, Expectation, ModelVote, OverlapFacts, OverlapVerdict,
+    TurnPrediction, TurnQuery, TurnQueryCancelled, TurnVotes,
 };
 use crate::units::Probability;
 
@@ -68,6 +68,12 @@ pub(super) fn add_event(fingerprint: &mut Fingerprint, event: &Event) {
                 e.max_delay.0,
             ]);
             add(&[e.wait as u64, e.reason as u64]);
+            // Nothing is added without a verdict, so that digests do not depend on whether overlaps are judged.
+            match e.overlap {
+                None => {}
+                Some(OverlapVerdict::Claim) => add(&[0]),
+                Some(OverlapVerdict::Brief(reason)) => add(&[1, reason as u64]),
+            }
             add_turn_rules(fingerprint, e);
         }
         Event::TurnPrediction(e) => add_prediction(fingerprint, e),
@@ -80,6 +86,18 @@ pub(super) fn add_event(fingerprint: &mut Fingerprint, event: &Event) {
             }
         }
         Event::Gap(e) => add(&[7, e.at.0, e.duration.0, u64::from(e.concealed)]),
+        Event::OverlapClaim(e) => {
+            add(&[9, e.segment, e.turn, e.at.0, e.decided_at.0]);
+            add(&facts(&e.facts));
+        }
+        Event::OverlapBrief(e) => {
+            add(&[10, e.segment, e.turn, e.at.0, e.until.0, e.decided_at.0]);
+            add(&facts(&e.facts));
+            add(&[e.reason as u64]);
+        }
+        Event::FalseInterruption(e) => {
+            add(&[11, e.segment, e.turn, e.claim_at.0, e.at.0, e.decided_at.0]);
+        }
     }
 }
 
@@ -180,6 +198,18 @@ pub(super) fn add_query(fingerprint: &mut Fingerprint, query: &TurnQuery) {
     for value in [8, id, turn, start.0, last_voiced.0, decided_at.0] {
         fingerprint.add(value);
     }
+}
+
+fn facts(facts: &OverlapFacts) -> [u64; 5] {
+    [
+        facts.agent_start.0,
+        facts.speech_duration.0,
+        facts.words.map_or(u64::MAX, u64::from),
+        optional(facts.probability),
+        facts
+            .coherence
+            .map_or(u64::MAX, |value| u64::from(value.to_bits())),
+    ]
 }
 
 fn bits(probability: Probability) -> u64 {

@@ -53,8 +53,14 @@ pub enum Input {
     AgentStarted,
     /// The agent stopped speaking.
     AgentStopped,
+    /// Whether what the agent says may be interrupted; `true` again when it stops. To be said before or after
+    /// [`AgentStarted`](Self::AgentStarted), and again whenever it changes.
+    AgentInterruptible(bool),
+    /// How many words are known of what the user says over the agent, or has said since it was interrupted: interim or final, from the
+    /// first on. Fewer than before are not believed.
+    Words(u32),
     /// What the speech over the agent's was: an interruption, or (`false`) a backchannel such as
-    /// "mhm". Only dynamic endpointing uses it: backchannels are not learned from.
+    /// "mhm". Only dynamic endpointing uses it: backchannels are not learned from. Counts more than the detector's own verdict.
     Interruption(bool),
     /// The turn is over because the caller says so (push-to-talk released).
     CommitTurn,

@@ -5,6 +5,7 @@ mod clock;
 mod fingerprint;
 mod input;
 mod outputs;
+mod overlaps;
 mod retained;
 mod turn_history;
 
@@ -17,6 +18,7 @@ use crate::event::{
     AudioAt, EndReason, Event, FormatChanged, Gap, Output, Segment, TurnEndReason, TurnQuery,
     WindowScore,
 };
+use crate::overlap::OverlapTracker;
 use crate::pcm::{Format, Frame, MonoReader, SampleFormat, Samples};
 use crate::segmenter::{Change, Segmenter, Window};
 use crate::stats::Stats;
@@ -96,6 +98,7 @@ pub struct Detector {
     path: AudioPath,
     segmenter: Segmenter,
     endpointer: Endpointer,
+    overlap: Option<OverlapTracker>,
     retained: Retained,
     /// `retained` position of the first sample of the epoch.
     retained_epoch: u64,
@@ -146,6 +149,7 @@ impl Detector {
             path,
             segmenter: Segmenter::new(parsed.segmenter, at),
             endpointer: Endpointer::new(parsed.endpointer, at),
+            overlap: parsed.overlap.map(|config| OverlapTracker::new(config, at)),
             retained,
             retained_epoch: 0,
             position: at,
@@ -210,6 +214,7 @@ impl Detector {
             });
         }
         let now = self.position;
+        self.tell_overlap(input);
         match input {
             Input::TurnAnswer { id, probability } => self.endpointer.answer(id, probability, now),
             Input::TurnThreshold(threshold) => self.endpointer.set_model_threshold(threshold),
@@ -227,6 +232,7 @@ impl Detector {
             Input::Transcript { speech_end } => self.endpointer.transcript(speech_end, now),
             Input::AgentStarted => self.endpointer.agent_started(now),
             Input::AgentStopped => self.endpointer.agent_stopped(now),
+            Input::AgentInterruptible(_) | Input::Words(_) => {}
             Input::Interruption(verdict) => self.endpointer.interruption_verdict(verdict),
             Input::CommitTurn => self.endpointer.commit(now),
             Input::ClearTurn => self.endpointer.clear(now),
@@ -380,7 +386,7 @@ impl Detector {
             self.open_epoch();
         }
         let mut stop = self.path.next_at();
-        if let Some(deadline) = self.endpointer.deadline() {
+        if let Some(deadline) = self.deadline() {
             stop = stop.min(deadline);
         }
         usize::try_from(stop.since(self.position).0)
@@ -401,6 +407,7 @@ impl Detector {
         if let Some(scored) = self.path.feed(mono) {
             self.window(scored);
         }
+        self.advance_overlap();
         self.endpointer.advance(self.position);
         self.take_turn_outputs();
     }
@@ -436,6 +443,7 @@ impl Detector {
             self.segmenter.onset_pending(),
             decided_at,
         );
+        self.hear_overlap(start, end);
         for change in changes {
             if !matches!(change, Change::Start { .. }) {
                 self.apply(change);
@@ -455,6 +463,7 @@ impl Detector {
                 self.say(change.event(self.speech_turn));
             }
             Change::End {
+                segment,
                 at,
                 decided_at,
                 reason,
@@ -462,6 +471,7 @@ impl Detector {
             } => {
                 self.speech_turn = self.endpointer.turn().unwrap_or(self.speech_turn);
                 self.say(change.event(self.speech_turn));
+                self.end_overlap(segment, at, decided_at);
                 // The end of the stream is the end of the turn: nobody is asked about the pause.
                 if !matches!(reason, EndReason::Flush | EndReason::Reset) {
                     self.endpointer.speech_ended(at, decided_at);
@@ -485,12 +495,16 @@ impl Detector {
     fn take_turn_outputs(&mut self) {
         while let Some(output) = self.endpointer.poll() {
             match output {
-                TurnOutput::EndOfTurn(end) => {
+                TurnOutput::EndOfTurn(mut end) => {
                     self.stats.turns += 1;
+                    end.overlap = self.overlap_of_turn(end.turn);
                     self.say(Event::EndOfTurn(end));
                 }
                 TurnOutput::Amended(amended) => self.say(Event::TurnAmended(amended)),
-                TurnOutput::Prediction(prediction) => self.say(Event::TurnPrediction(prediction)),
+                TurnOutput::Prediction(prediction) => {
+                    self.tell_overlap_of_votes(&prediction.votes);
+                    self.say(Event::TurnPrediction(prediction));
+                }
                 TurnOutput::Query(query) => {
                     fingerprint::add_query(&mut self.fingerprint, &query);
                     self.queue.push_back(Output::TurnQuery(query));
@@ -557,7 +571,6 @@ impl Detector {
             Pending::Jump(left) => {
                 let end = self.position + SampleCount(left);
                 let stop = self
-                    .endpointer
                     .deadline()
                     .map_or(end, |at| at.clamp(self.position, end));
                 self.pending = match end.since(stop).0 {
@@ -566,6 +579,7 @@ impl Detector {
                 };
                 self.path.turn_mut().skip(stop.since(self.position));
                 self.position = stop;
+                self.advance_overlap();
                 self.endpointer.advance(stop);
                 self.take_turn_outputs();
                 true
@@ -588,6 +602,7 @@ impl Detector {
             EndReason::Reset => TurnEndReason::Reset,
             _ => TurnEndReason::EndOfInput,
         };
+        self.finish_overlap();
         self.endpointer.finish(self.position, turn_reason);
         self.take_turn_outputs();
         if reason == EndReason::Reset {
@@ -633,6 +648,9 @@ impl Detector {
             self.apply(change);
         }
         // An onset that was not confirmed is forgotten, and must not hold a decision back.
+        if let Some(overlap) = &mut self.overlap {
+            overlap.forget_onset();
+        }
         self.endpointer.window(None, 0, false, self.position);
         self.endpointer.advance(self.position);
         self.take_turn_outputs();
@@ -652,6 +670,9 @@ impl Detector {
         let settings = self.adopt_format(to);
         let convert = |at| timeline::convert(at, from.rate, to.rate);
         self.endpointer.rebase(settings, convert);
+        if let Some((overlap, config)) = self.overlap.as_mut().zip(self.parsed.overlap) {
+            overlap.rebase(config, convert);
+        }
         self.stats.format_changes += 1;
         let resumes_at = self.position;
         self.say(Event::FormatChanged(FormatChanged {
@@ -688,6 +709,8 @@ impl Detector {
         self.path.turn_mut().forget();
         self.segmenter = Segmenter::new(self.parsed.segmenter, at);
         self.endpointer = Endpointer::new(self.parsed.endpointer, at);
+        let overlap = self.parsed.overlap;
+        self.overlap = overlap.map(|config| OverlapTracker::new(config, at));
         self.watch = Watch::default();
         self.stats = Stats::default();
         self.fingerprint = Fingerprint::new();

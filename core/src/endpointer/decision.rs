@@ -188,6 +188,7 @@ impl Turn {
             chosen_delay: decision.chosen,
             silence_delay: decision.silence,
             reason,
+            overlap: None,
         }
     }
 

@@ -328,6 +328,11 @@ impl Endpointer {
         }
     }
 
+    /// The same from whoever judges overlaps; what the host says counts more.
+    pub(crate) fn suggest_verdict(&mut self, is_interruption: Option<bool>) {
+        self.verdict = self.verdict.or(is_interruption);
+    }
+
     /// Ends the open turn at once. Without one, nothing happens.
     pub(crate) fn commit(&mut self, now: SamplePos) {
         self.advance(now);

@@ -6,6 +6,7 @@
 
 mod cue;
 mod expectation;
+mod overlap;
 mod turn;
 
 use crate::pcm::Format;
@@ -13,6 +14,9 @@ use crate::units::{Probability, SampleCount, SamplePos};
 
 pub use cue::{Cue, CueSet, CueVote};
 pub use expectation::Expectation;
+pub use overlap::{
+    BriefReason, FalseInterruption, OverlapBrief, OverlapClaim, OverlapFacts, OverlapVerdict,
+};
 pub use turn::{
     EndOfTurn, ModelVote, TurnAmended, TurnEndReason, TurnPrediction, TurnQuery,
     TurnQueryCancelled, TurnVotes, Wait,
@@ -54,6 +58,12 @@ pub enum Event {
     FormatChanged(FormatChanged),
     /// Audio is missing here.
     Gap(Gap),
+    /// The user interrupts the agent; only with [`DetectorConfig::overlap`](crate::DetectorConfig::overlap), as the next two.
+    OverlapClaim(OverlapClaim),
+    /// The user spoke over the agent, and it was no interruption.
+    OverlapBrief(OverlapBrief),
+    /// An interruption was followed by no words: the agent may go on.
+    FalseInterruption(FalseInterruption),
 }
 
 impl Event {
@@ -69,6 +79,9 @@ impl Event {
             Self::TurnAmended(e) => e.decided_at,
             Self::FormatChanged(e) => e.resumes_at,
             Self::Gap(e) => e.at,
+            Self::OverlapClaim(e) => e.decided_at,
+            Self::OverlapBrief(e) => e.decided_at,
+            Self::FalseInterruption(e) => e.decided_at,
         }
     }
 }

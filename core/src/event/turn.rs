@@ -1,6 +1,6 @@
 //! The records of turns: what was asked, what was said about it, and why a turn ended.
 
-use super::{CueVote, Expectation};
+use super::{CueVote, Expectation, OverlapVerdict};
 use crate::units::{Probability, SampleCount, SamplePos};
 
 /// What a model said about a pause.
@@ -102,6 +102,8 @@ pub struct EndOfTurn {
     pub silence_delay: SampleCount,
     /// Why it ended.
     pub reason: TurnEndReason,
+    /// What the turn has to do with the agent's speech, if there is a verdict on that.
+    pub overlap: Option<OverlapVerdict>,
 }
 
 impl EndOfTurn {

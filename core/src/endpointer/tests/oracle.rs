@@ -356,6 +356,7 @@ impl Oracle {
         }
         let (min, max) = self.delays(&turn);
         let end = EndOfTurn {
+            overlap: None,
             turn: turn.number,
             start: SamplePos(turn.start),
             last_voiced: SamplePos(turn.anchor),

@@ -9,8 +9,9 @@
 //! the raw samples is kept as the mel powers of all bins but 1, and bin 1 as a complex number ([`MelFrame`]): that is everything
 //! that the window's mean and variance act on, and it can be computed long before they are known.
 //!
-//! Spectra are `f64`. Smart Turn's features reach 80 dB below the loudest band of the window; `f32` rounding inside
-//! the transform would show there.
+//! Spectra are `f64`. Features reach 80 dB below the loudest band of the window, and rounding inside an `f32` transform shows
+//! there: scipy's in `f32` is 2.2e-5 from the reference and beyond 1e-5 in 12 of its 22 clips, `f64` is 8.9e-6 from it, which is the
+//! reference's own rounding. A frame takes about 1 us, so a turn costs 0.1 ms per second of audio (`cargo bench --bench detector`).
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -48,6 +49,10 @@ const VARIANCE_FLOOR: f64 = 1e-7;
 const POWER_FLOOR: f32 = 1e-10;
 /// How far below the largest value features reach, in powers of ten.
 const RANGE: f32 = 8.0;
+
+/// Sums and maxima are kept for so many values side by side, so that they do not wait for each other. The
+/// registers of any machine hold two such sums in `f64`.
+const LANES: usize = 8;
 
 /// Bands that bin 1 has weight in.
 const LOW_BANDS: usize = 2;
@@ -187,7 +192,7 @@ impl LogMel {
         /// Frames that are written out together, so that the strided stores of the transposition share cache lines.
         const BLOCK: usize = 16;
         let mut rows = [[0.0_f32; MEL_BANDS]; BLOCK];
-        let mut largest = POWER_FLOOR.log10();
+        let mut largest = [POWER_FLOOR.log10(); LANES];
         for first in (0..MEL_FRAMES).step_by(BLOCK) {
             for (k, row) in rows.iter_mut().enumerate() {
                 let index = first + k;
@@ -196,7 +201,11 @@ impl LogMel {
                     Some(frame) => finish.log(frame, row),
                     None => finish.log(&self.frame(&window, index, scratch), row),
                 }
-                largest = row.iter().fold(largest, |a, b| a.max(*b));
+                for values in row.as_chunks::<LANES>().0 {
+                    for (largest, value) in largest.iter_mut().zip(values) {
+                        *largest = if *value > *largest { *value } else { *largest };
+                    }
+                }
             }
             for (band, out) in out.as_chunks_mut::<MEL_FRAMES>().0.iter_mut().enumerate() {
                 for (out, row) in out[first..first + BLOCK].iter_mut().zip(&rows) {
@@ -204,9 +213,10 @@ impl LogMel {
                 }
             }
         }
-        let floor = largest - RANGE;
+        let floor = largest.iter().fold(f32::MIN, |a, b| a.max(*b)) - RANGE;
         for value in out.iter_mut() {
-            *value = (value.max(floor) + 4.0) / 4.0;
+            let value_or_floor = if *value > floor { *value } else { floor };
+            *value = (value_or_floor + 4.0) / 4.0;
         }
     }
 
@@ -416,9 +426,8 @@ impl<'a> Window<'a> {
     }
 }
 
-/// The sum of all values and of their squares. Lanes, so that the additions do not wait for each other.
+/// The sum of all values and of their squares.
 fn sums(values: &[f32]) -> (f64, f64) {
-    const LANES: usize = 16;
     let (mut sum, mut square) = ([0.0_f64; LANES], [0.0_f64; LANES]);
     let (blocks, rest) = values.as_chunks::<LANES>();
     for block in blocks {
@@ -463,8 +472,12 @@ impl Finish {
             *out += (weight * low) as f32;
         }
         for value in row {
-            // `max` gives the floor for NaN too.
-            *value = log10(value.max(POWER_FLOOR));
+            // The floor for NaN too.
+            *value = log10(if *value > POWER_FLOOR {
+                *value
+            } else {
+                POWER_FLOOR
+            });
         }
     }
 }

@@ -165,7 +165,7 @@ fn every_question_is_answered_or_cancelled() {
             }
         }
         open.retain(|id| !answered.contains(id));
-        assert_eq!(open, [], "nobody may wait for these");
+        assert_eq!(open, Vec::<u64>::new(), "nobody may wait for these");
     }
 }
 

@@ -76,9 +76,12 @@ def main():
     for what, p in (("fast", ours_fast), ("shipped file", shipped)):
         bar = what == "fast"
         gap = np.abs(p - exact)
-        flips = ((p >= 0.5) != (exact >= 0.5)).mean()
+        crossed = (p >= 0.5) != (exact >= 0.5)
+        flips = crossed.mean()
         row(f"{what}, mean |p - p_float|", gap.mean(), FAST_BAR if bar else None, "{:.4f}", note=f"worst {gap.max():.3f}, {names[int(gap.argmax())]}")
         row(f"{what}, share on the other side of 0.5", flips, FLIP_BAR if bar else None, "{:.4f}", note=f"{round(flips * len(p))} of {len(p)}")
+        for k in np.flatnonzero(crossed) if bar else ():
+            print(f"across 0.5: {names[k]}, p_float {exact[k]:.3f}, fast {p[k]:.3f}")
     first = len(names) - len(labels)
     float_auc = auc(labels, exact[first:])
     for what, p in (("p_float", exact), ("exact", ours_exact), ("shipped file", shipped)):

@@ -2,9 +2,8 @@
 
 use std::fmt::Write as _;
 
-use listenkit::KernelLevel;
-use listenkit::nn::Container;
 use listenkit::vad::VadRate;
+use listenkit::{KernelLevel, Precision, SmartTurn};
 
 use crate::failure::Failure;
 use crate::json::Line;
@@ -79,12 +78,7 @@ struct Check {
 /// Runs what a model has to check itself with.
 fn checks(model: &str, kernel: Option<KernelLevel>) -> Vec<Check> {
     if model == listenkit_models::SMART_TURN_INFO.name {
-        let read = Container::parse(listenkit_models::SMART_TURN);
-        return vec![Check {
-            rate: 16_000,
-            kernel: "none".into(),
-            verdict: read.map(|_| ()).map_err(|e| e.to_string()),
-        }];
+        return vec![smart_turn(kernel)];
     }
     let vad = |rate| match super::load_vad(rate, kernel) {
         Ok(vad) => Check {
@@ -99,4 +93,43 @@ fn checks(model: &str, kernel: Option<KernelLevel>) -> Vec<Check> {
         },
     };
     [VadRate::Hz16000, VadRate::Hz8000].map(vad).into()
+}
+
+/// What onnxruntime answers to silence, from `core/tests/data/smart_turn.json`: far from 0 and 1, so that any error shows.
+const OF_SILENCE: f32 = 0.409_324;
+
+/// Asks Smart Turn about silence in both precisions.
+fn smart_turn(kernel: Option<KernelLevel>) -> Check {
+    let mut check = Check {
+        rate: 16_000,
+        kernel: "none".into(),
+        verdict: Ok(()),
+    };
+    // `core/tests/smart_turn_parity.rs` has the bounds: 1e-4 for exact answers; fast ones are 0.04 away here.
+    for (precision, bound) in [(Precision::Exact, 1e-3), (Precision::Fast, 0.06)] {
+        let loaded = match kernel {
+            Some(level) => SmartTurn::embedded_at(precision, level),
+            None => SmartTurn::embedded(precision),
+        };
+        let smart_turn = match loaded {
+            Ok(smart_turn) => smart_turn,
+            Err(error) => {
+                check.verdict = Err(error.to_string());
+                break;
+            }
+        };
+        check.kernel = smart_turn.kernel_level().to_string();
+        let found = smart_turn
+            .session()
+            .probability_of_audio(&[0.0; 16_000], &[]);
+        if (found.value() - OF_SILENCE).abs() > bound {
+            check.verdict = Err(format!(
+                "{} answer to silence is {}, expected {OF_SILENCE}; please report this machine",
+                precision.name(),
+                found.value()
+            ));
+            break;
+        }
+    }
+    check
 }

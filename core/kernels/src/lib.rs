@@ -27,7 +27,7 @@ mod stft;
 
 pub use align::{AlignedVec, Lanes, as_signed};
 pub use conv::{FRAMES, conv1, conv1_recurrent, conv2};
-pub use int8::{Epilogue, Int8Matrix, QuantisedRows, matmul_int8, quantise_rows};
+pub use int8::{Epilogue, Int8Attention, Int8Matrix, QuantisedRows, matmul_int8, quantise_rows};
 pub use level::{KernelLevel, Level};
 pub use lstm::{
     Gates, HIDDEN, LstmState, LstmWeights, lstm_cells, lstm_finish, lstm_recurrent, relu_dot,

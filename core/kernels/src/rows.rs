@@ -171,6 +171,31 @@ pub(crate) unsafe fn sum_lanes<V: F32x16>(v: V) -> f32 {
     lanes[0]
 }
 
+/// The largest of `len` values; NaN is passed over.
+///
+/// # Safety
+/// `row` is readable for `len` floats, a multiple of 16.
+#[inline(always)]
+pub(crate) unsafe fn largest<V: F32x16>(row: *const f32, len: usize) -> f32 {
+    let mut parts = [V::splat(f32::MIN); 4];
+    let mut i = 0;
+    // SAFETY: below `len` throughout.
+    unsafe {
+        while i + 64 <= len {
+            for (k, part) in parts.iter_mut().enumerate() {
+                *part = V::load(row.add(i + 16 * k)).max(*part);
+            }
+            i += 64;
+        }
+        while i < len {
+            parts[0] = V::load(row.add(i)).max(parts[0]);
+            i += 16;
+        }
+        let [a, b, c, d] = parts;
+        max_lanes(a.max(b).max(c.max(d)))
+    }
+}
+
 /// The largest lane.
 ///
 /// # Safety
@@ -229,25 +254,14 @@ unsafe fn softmax_body<V: F32x16>(
         // SAFETY: row `r` holds `len` floats, a multiple of 16.
         unsafe {
             let row = values.as_mut_ptr().add(r * stride);
-            let mut largest = [V::splat(f32::MIN); 4];
+            let largest = V::splat(largest::<V>(row, len));
+            let mut total = V::splat(0.0);
             for i in (0..len).step_by(16) {
-                let k = i / 16 % 4;
-                largest[k] = V::load(row.add(i)).max(largest[k]);
+                let e = exp_v(V::load(row.add(i)).sub(largest));
+                e.store(row.add(i));
+                total = total.add(e);
             }
-            let [a, b, c, d] = largest;
-            let largest = V::splat(max_lanes(a.max(b).max(c.max(d))));
-            let total = {
-                let mut parts = [V::splat(0.0); 4];
-                for i in (0..len).step_by(16) {
-                    let e = exp_v(V::load(row.add(i)).sub(largest));
-                    e.store(row.add(i));
-                    let k = i / 16 % 4;
-                    parts[k] = parts[k].add(e);
-                }
-                let [a, b, c, d] = parts;
-                sum_lanes(a.add(b).add(c.add(d)))
-            };
-            let over = V::splat(1.0 / total);
+            let over = V::splat(1.0 / sum_lanes(total));
             for i in (0..len).step_by(16) {
                 V::load(row.add(i)).mul(over).store(row.add(i));
             }

@@ -7,6 +7,7 @@
 //! `vpdpbusd` reaches 231 billion multiply-adds a second on one core of Zen 4 (EPYC, 3.7 GHz), AVX2 90, floats 58: the group
 //! `matrices` of the bench `kernels`.
 
+mod attention;
 mod dot;
 #[cfg(target_arch = "aarch64")]
 mod neon;
@@ -16,6 +17,7 @@ mod tests;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub use attention::Int8Attention;
 pub use quantise::{QuantisedRows, quantise_rows};
 
 use crate::align::AlignedBytes;
@@ -427,32 +429,31 @@ unsafe fn finish<V: F32x16>(
     vectors: usize,
     sums: *const f32,
 ) {
-    // Chosen here and not for every vector.
+    // Chosen here and not for every vector. Not by closures: they are compiled without the level's instructions unless they
+    // happen to be inlined, which made this six times as slow.
+    const STORE: u8 = Epilogue::Store as u8;
+    const ADD: u8 = Epilogue::Add as u8;
+    const GELU: u8 = Epilogue::Gelu as u8;
     // SAFETY: passed on from the caller.
     unsafe {
         match product.epilogue {
-            Epilogue::Store => each::<V>(product, row, rows, column, vectors, sums, |v, _| v),
-            Epilogue::Add => each::<V>(product, row, rows, column, vectors, sums, |v, to| {
-                v.add(V::load(to))
-            }),
-            Epilogue::Gelu => {
-                each::<V>(product, row, rows, column, vectors, sums, |v, _| gelu_v(v))
-            }
+            Epilogue::Store => each::<V, STORE>(product, row, rows, column, vectors, sums),
+            Epilogue::Add => each::<V, ADD>(product, row, rows, column, vectors, sums),
+            Epilogue::Gelu => each::<V, GELU>(product, row, rows, column, vectors, sums),
         }
     }
 }
 
 /// # Safety
-/// As for [`finish`]; `last` is given the products and where they go.
+/// As for [`finish`].
 #[inline(always)]
-unsafe fn each<V: F32x16>(
+unsafe fn each<V: F32x16, const EPILOGUE: u8>(
     product: &Product<'_>,
     row: usize,
     rows: usize,
     column: usize,
     vectors: usize,
     sums: *const f32,
-    last: impl Fn(V, *const f32) -> V,
 ) {
     // SAFETY: passed on from the caller.
     unsafe {
@@ -469,8 +470,13 @@ unsafe fn each<V: F32x16>(
                 let middle = V::splat(*product.q.middles.as_ptr().add(row + r));
                 let bias = middle.fma(sum_of_column, bias);
                 let to = product.y.add((row + r) * product.y_stride + column);
-                let value = V::load(sums.add(r * PANEL + 16 * c)).fma(scale, bias);
-                last(value, to).store(to);
+                let mut value = V::load(sums.add(r * PANEL + 16 * c)).fma(scale, bias);
+                if EPILOGUE == Epilogue::Add as u8 {
+                    value = value.add(V::load(to));
+                } else if EPILOGUE == Epilogue::Gelu as u8 {
+                    value = gelu_v(value);
+                }
+                value.store(to);
             }
         }
     }

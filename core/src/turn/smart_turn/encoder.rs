@@ -32,7 +32,7 @@ impl Workspace {
             x: AlignedVec::zeros(TOKENS * WIDTH),
             rows: AlignedVec::zeros(TOKENS * WIDTH),
             wide: AlignedVec::zeros(TOKENS * HIDDEN),
-            attention: Attention::new(),
+            attention: Attention::new(precision),
             scratch: Scratch::new(precision),
         }
     }
@@ -76,10 +76,7 @@ fn convolutions(level: Level, weights: &Weights, features: &MelFeatures, work: &
             count: TOKENS,
         };
         let y = &mut wide[(1 + first) * WIDTH..][..TOKENS * WIDTH];
-        weights
-            .conv1
-            .apply(level, rows, &mut work.scratch, y, WIDTH);
-        gelu(level, y);
+        weights.conv1.apply_gelu(level, rows, &mut work.scratch, y);
     }
     let rows = Rows {
         x: wide,
@@ -88,8 +85,7 @@ fn convolutions(level: Level, weights: &Weights, features: &MelFeatures, work: &
     };
     weights
         .conv2
-        .apply(level, rows, &mut work.scratch, &mut work.x, WIDTH);
-    gelu(level, &mut work.x);
+        .apply_gelu(level, rows, &mut work.scratch, &mut work.x);
     let positions = weights.position.iter();
     work.x.iter_mut().zip(positions).for_each(|(x, p)| *x += p);
 }
@@ -131,14 +127,9 @@ fn feed_forward(level: Level, layer: &Layer, work: &mut Workspace) {
         &mut work.rows,
     );
     let scratch = &mut work.scratch;
-    layer.up.apply(
-        level,
-        tokens(&work.rows, WIDTH),
-        scratch,
-        &mut work.wide,
-        HIDDEN,
-    );
-    gelu(level, &mut work.wide);
+    layer
+        .up
+        .apply_gelu(level, tokens(&work.rows, WIDTH), scratch, &mut work.wide);
     layer
         .down
         .add(level, tokens(&work.wide, HIDDEN), scratch, &mut work.x);

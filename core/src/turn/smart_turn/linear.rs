@@ -3,7 +3,7 @@
 use super::Precision;
 use super::weights::{HIDDEN, Part, TAPS, TOKENS, WIDTH};
 use listenkit_kernels::{
-    AlignedVec, Epilogue, Int8Matrix, Level, Matrix, QuantisedRows, Source, affine_rows,
+    AlignedVec, Epilogue, Int8Matrix, Level, Matrix, QuantisedRows, Source, affine_rows, gelu,
     matmul_int8, quantise_rows,
 };
 
@@ -105,6 +105,27 @@ impl Linear {
             Weights::Fast(w) => {
                 let q = &mut scratch.quantised;
                 self.fast(level, rows, w, q, y, y_stride, Epilogue::Store);
+            }
+        }
+    }
+
+    /// `y = gelu(x W + b)`, rows of `y` one after another.
+    pub(super) fn apply_gelu(
+        &self,
+        level: Level,
+        rows: Rows<'_>,
+        scratch: &mut Scratch,
+        y: &mut [f32],
+    ) {
+        let y_stride = self.bias.len();
+        match &self.weights {
+            Weights::Exact(w) => {
+                self.exact(level, rows, w, y, y_stride);
+                gelu(level, &mut y[..rows.count * y_stride]);
+            }
+            Weights::Fast(w) => {
+                let q = &mut scratch.quantised;
+                self.fast(level, rows, w, q, y, y_stride, Epilogue::Gelu);
             }
         }
     }

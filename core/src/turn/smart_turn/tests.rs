@@ -210,7 +210,7 @@ fn attention_is_the_naive_one() {
     };
     for level in Level::available() {
         let mut y = vec![f32::NAN; TOKENS * WIDTH];
-        Attention::new().heads(level, &x, &mut y);
+        Attention::new(Precision::Exact).heads(level, &x, &mut y);
         assert!(y.iter().all(|y| y.is_finite()), "all tokens are filled");
         for (token, head) in [(0, 0), (49, 1), (50, 5), (399, HEADS - 1)] {
             let score = |key: usize| -> f64 {

@@ -1,8 +1,8 @@
 //! Events as JSON, one object per line. The names are a contract: tools and golden files read them.
 
 use listenkit::{
-    Cue, Event, Expectation, Format, ModelVote, SampleCount, SampleFormat, SamplePos, SampleRate,
-    TurnVotes,
+    Cue, Event, Expectation, Format, ModelVote, OverlapFacts, OverlapVerdict, SampleCount,
+    SampleFormat, SamplePos, SampleRate, TurnVotes,
 };
 use serde_json::{Map, Value, json};
 
@@ -66,6 +66,28 @@ impl Line {
         match votes.fused {
             Some(fused) => line.probability("fused", Some(fused.value())),
             None => line,
+        }
+    }
+
+    /// Appends what is known about an overlap.
+    #[must_use]
+    fn overlap(self, facts: &OverlapFacts, rate: SampleRate) -> Self {
+        self.at("agent_start", facts.agent_start, rate)
+            .amount("speech_duration", facts.speech_duration, rate)
+            .with("words", facts.words)
+            .probability("probability", facts.probability.map(|p| p.value()))
+            .probability("coherence", facts.coherence)
+    }
+
+    /// Appends the verdict on a turn that overlapped the agent's speech; nothing without one.
+    #[must_use]
+    fn overlap_verdict(self, verdict: Option<OverlapVerdict>) -> Self {
+        match verdict {
+            None => self,
+            Some(OverlapVerdict::Claim) => self.with("overlap", "claim"),
+            Some(OverlapVerdict::Brief(reason)) => self
+                .with("overlap", "brief")
+                .with("overlap_reason", reason.as_str()),
         }
     }
 
@@ -153,7 +175,8 @@ pub(crate) fn event(event: &Event, rate: SampleRate) -> Option<Line> {
             .amount("delay", e.delay(), rate)
             .votes(&e.votes, rate)
             .expectation(e.expectation)
-            .delays_of_votes(&e.votes, e.chosen_delay, e.silence_delay, rate),
+            .delays_of_votes(&e.votes, e.chosen_delay, e.silence_delay, rate)
+            .overlap_verdict(e.overlap),
         Event::TurnPrediction(e) => Line::event("turn_prediction")
             .at("at", e.at, rate)
             .at("decided_at", e.decided_at, rate)
@@ -181,6 +204,26 @@ pub(crate) fn event(event: &Event, rate: SampleRate) -> Option<Line> {
             .at("decided_at", event.decided_at(), rate)
             .amount("duration", e.duration, rate)
             .with("concealed", e.concealed),
+        Event::OverlapClaim(e) => Line::event("overlap_claim")
+            .at("at", e.at, rate)
+            .at("decided_at", e.decided_at, rate)
+            .with("segment", e.segment)
+            .with("turn", e.turn)
+            .overlap(&e.facts, rate),
+        Event::OverlapBrief(e) => Line::event("overlap_brief")
+            .at("at", e.at, rate)
+            .at("decided_at", e.decided_at, rate)
+            .with("segment", e.segment)
+            .with("turn", e.turn)
+            .at("until", e.until, rate)
+            .overlap(&e.facts, rate)
+            .with("reason", e.reason.as_str()),
+        Event::FalseInterruption(e) => Line::event("false_interruption")
+            .at("at", e.at, rate)
+            .at("decided_at", e.decided_at, rate)
+            .with("segment", e.segment)
+            .with("turn", e.turn)
+            .at("claim_at", e.claim_at, rate),
         _ => return None,
     };
     Some(line)

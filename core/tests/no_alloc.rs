@@ -29,6 +29,7 @@ fn a_running_detector_allocates_nothing() {
         let mut snapshot = TurnSnapshot::new();
         let mut said = 0;
         let allocations = allocation_counter::measure(|| {
+            said += detector.handle(Input::AgentStarted).expect("room").count();
             for block in case
                 .pcm
                 .chunks(case.rate.hz() as usize / 100 * case.channels)

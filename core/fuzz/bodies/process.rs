@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use listenkit::{
     CueVote, Detector, DetectorConfig, EndReason, Endpointing, Event, Expectation, Frame, Input,
-    Output, Outputs, Probability, SampleCount, SampleFormat, SamplePos, SampleRate, SileroVad,
-    TurnModelOptions, TurnPolicy, VadRate,
+    Output, Outputs, OverlapOptions, Probability, SampleCount, SampleFormat, SamplePos, SampleRate,
+    SileroVad, TurnModelOptions, TurnPolicy, VadRate,
 };
 
 /// What a script led to, so that a test can tell scripts that do something from scripts that are refused.
@@ -82,6 +82,8 @@ pub(crate) fn run(data: &[u8]) -> Option<Heard> {
                     speech_end: odd.then_some(SamplePos(end)),
                 }
             }
+            10 if variant % 4 == 1 => Input::AgentInterruptible(odd),
+            10 if variant % 4 == 2 => Input::Words(u32::from(b)),
             10 if odd => Input::AgentStarted,
             10 => Input::AgentStopped,
             11 if odd => Input::CommitTurn,
@@ -173,7 +175,15 @@ fn detector(next: &mut impl FnMut() -> Option<u8>) -> Option<Detector> {
             .max_turn_duration(Some(Duration::from_secs(1)));
     }
     // Low thresholds make speech out of almost anything.
-    config = config.activation_threshold(f32::from(next()?) / 2550.0);
+    let threshold = next()?;
+    config = config.activation_threshold(f32::from(threshold) / 2550.0);
+    if threshold % 4 != 0 {
+        config = config.overlap(Some(OverlapOptions {
+            min_duration: Duration::from_millis(u64::from(threshold) * 2),
+            min_words: u32::from(threshold % 3),
+            ..OverlapOptions::new()
+        }));
+    }
     Some(Detector::new(config, vad()).expect("every setting is within its bounds"))
 }
 

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use listenkit::{
     CueVote, Detector, DetectorConfig, EndOfTurn, Endpointing, Event, Expectation, Frame, Input,
-    Output, Outputs, Probability, SampleCount, SamplePos, SampleRate, Segment, SileroVad,
-    TurnModelOptions, VadRate,
+    Output, Outputs, OverlapOptions, Probability, SampleCount, SamplePos, SampleRate, Segment,
+    SileroVad, TurnModelOptions, VadRate,
 };
 
 pub const fn ms(ms: u64) -> Duration {
@@ -40,6 +40,7 @@ pub fn everything(rate: SampleRate) -> DetectorConfig {
         .report_windows(true)
         .segment_audio(true)
         .turn_model(Some(model))
+        .overlap(Some(OverlapOptions::new()))
 }
 
 pub fn fixtures() -> PathBuf {

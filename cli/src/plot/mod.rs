@@ -4,11 +4,13 @@ mod envelope;
 mod png;
 mod scene;
 mod svg;
+mod trade_off;
 
 use std::path::Path;
 
 pub use envelope::Envelope;
 use scene::{Anchor, Color, Scene, Weight, text_width};
+pub use trade_off::{Curve, Mark, TradeOff};
 
 use crate::failure::Failure;
 
@@ -35,6 +37,8 @@ pub struct Figure {
     pub speech: Vec<Span>,
     /// Ends of turns.
     pub turns: Vec<Turn>,
+    /// What the turn model said.
+    pub predictions: Vec<Prediction>,
     /// Missing audio.
     pub gaps: Vec<Span>,
 }
@@ -57,6 +61,17 @@ pub struct Window {
     pub end: f64,
     /// Speech probability.
     pub probability: f32,
+}
+
+/// One answer of the turn model.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Prediction {
+    /// When it came.
+    pub at: f64,
+    /// That the turn is complete.
+    pub probability: f32,
+    /// What it, with all other votes, means.
+    pub finished: bool,
 }
 
 /// The end of a turn.
@@ -171,7 +186,13 @@ impl Figure {
     }
 
     fn header(&self, scene: &mut Scene) {
-        let space = RIGHT - LEFT - 470.0;
+        let space = RIGHT
+            - LEFT
+            - if self.predictions.is_empty() {
+                470.0
+            } else {
+                680.0
+            };
         let title = shortened(&self.title, 20.0, Weight::Bold, space);
         scene.text(
             (LEFT, TITLE_Y),
@@ -219,6 +240,17 @@ impl Figure {
         entry(scene, &mut x, "waiting", &|scene, x| {
             scene.rect(x, y - 7.0, 24.0, 14.0, 0.0, TURN.with_alpha(0.16));
         });
+        if !self.predictions.is_empty() {
+            entry(
+                scene,
+                &mut x,
+                "turn model: finished, or not",
+                &|scene, x| {
+                    dot(scene, (x + 6.0, y), true);
+                    dot(scene, (x + 20.0, y), false);
+                },
+            );
+        }
         entry(scene, &mut x, "speech probability", &|scene, x| {
             scene.line((x, y), (x + 24.0, y), CURVE, 2.0);
         });
@@ -454,6 +486,13 @@ impl Figure {
             );
         }
         scene.polyline(points, CURVE, 1.6);
+        for prediction in &self.predictions {
+            dot(
+                scene,
+                (self.x(prediction.at), y(prediction.probability)),
+                prediction.finished,
+            );
+        }
         for (p, label) in [(0.0, "0"), (1.0, "1")] {
             let clear = [self.activation, self.deactivation]
                 .iter()
@@ -545,6 +584,22 @@ impl Figure {
             }
             scene.label((left, y), LABEL_TEXT, TURN, &bold, &rest);
         }
+    }
+}
+
+/// An answer of the turn model: full if it means "finished", a ring if not.
+fn dot(scene: &mut Scene, (x, y): (f32, f32), finished: bool) {
+    let circle = |radius: f32| -> Vec<(f32, f32)> {
+        (0..16)
+            .map(|k| {
+                let (sin, cos) = (k as f32 * std::f32::consts::TAU / 16.0).sin_cos();
+                (x + radius * cos, y + radius * sin)
+            })
+            .collect()
+    };
+    scene.polygon(circle(5.0), TURN);
+    if !finished {
+        scene.polygon(circle(3.2), PAPER);
     }
 }
 
@@ -647,6 +702,18 @@ mod tests {
                 decided_at: duration * 0.6,
                 why: "min delay".into(),
             }],
+            predictions: vec![
+                Prediction {
+                    at: 1.6,
+                    probability: 0.9,
+                    finished: true,
+                },
+                Prediction {
+                    at: 2.0,
+                    probability: 0.05,
+                    finished: false,
+                },
+            ],
             gaps: Vec::new(),
         }
     }

@@ -1,10 +1,14 @@
 //! The configuration file: the settings of `DetectorConfig` by the same names, in TOML.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use listenkit::vad::VadRate;
-use listenkit::{DetectorConfig, Downmix, Endpointing, Format};
+use listenkit::{
+    AnswerRule, DetectorConfig, Downmix, Endpointing, Format, Language, ModelHash, Precision,
+    Probability, ThresholdTable, TurnPolicy, WaitRule,
+};
 use serde::{Deserialize, Deserializer, de};
 
 use crate::failure::Failure;
@@ -25,22 +29,39 @@ pub(crate) struct ConfigArgs {
 pub(crate) const HELP: &str = r#"# Settings of `--config FILE.toml` and `--set KEY=VALUE`. Durations are text with a unit: "250ms", "2.5s".
 # Lines that begin with # are examples; what holds without them is in brackets.
 
+# Who speaks.
 activation_threshold      = 0.5       # probability at which speech begins
 # deactivation_threshold  = 0.35      # probability at which it ends (activation_threshold - 0.15)
 min_speech_duration       = "50ms"    # speech needed before a segment starts
-min_silence_duration      = "250ms"   # silence that ends a segment
+# min_silence_duration    = "250ms"   # silence that ends a segment (250ms, or the policy's min_delay if that is shorter)
 prefix_padding_duration   = "500ms"   # audio kept before a segment
 # tail_padding_duration   = "250ms"   # audio kept after it (as long as min_silence_duration, which is also the most)
 max_segment_duration      = "30s"     # longer speech is split at a pause
-endpointing               = "fixed"   # or "dynamic": min_delay is learned from the pauses heard
-min_delay                 = "500ms"   # silence after the last voiced sample that ends a turn
-max_delay                 = "3s"      # the longest such silence, whatever is waited for
-alpha                     = 0.9       # weight of history in dynamic endpointing
-# max_turn_duration       = "60s"     # ends any turn after this long (never)
 # smoothing               = 0.35      # weight of the probability before (none)
 state_guard               = true      # keep the model from going deaf in long noise or music
 # model_rate              = 16000     # or 8000: which branch of the VAD model (8000 for 8 kHz audio and below)
 # channel                 = 0         # listen to one channel, from 0 (the mean of all)
+
+# When a turn is over.
+# turn_model              = "smart-turn" # or "none": silence alone decides (analyze, replay: smart-turn; others: none)
+precision                 = "fast"    # or "exact": the turn model in 8-bit or in floating-point arithmetic
+policy                    = "balanced" # or "fast", "patient": what holds with a turn model for the lines below, if left out
+# min_delay               = "500ms"   # silence after the last voiced sample that ends a finished turn (policy; 500ms without a turn model)
+# max_delay               = "3s"      # silence that ends any turn, whatever is waited for (policy; 3s without a turn model)
+# unlikely_threshold      = 0.2       # below this probability a turn is unfinished (policy)
+# unlikely_thresholds     = {de=0.3}  # the same for single languages
+# language                = "en"      # what is spoken, as a BCP 47 tag (not known)
+# wait_rule               = "threshold" # or "graded": between the delays, the longer the less finished it seems (policy)
+# unfinished_at           = 0.2       # graded: up to this fused probability max_delay is waited (policy)
+# finished_at             = 0.8       # graded: from this one on min_delay (policy)
+# query_after             = "96ms"    # silence after which the turn model is asked (policy)
+# query_again             = ["200ms"] # and asked again, up to three times (policy)
+# answers                 = "latest"  # or "mean", "min": how its answers about one pause become one (policy)
+# model_timeout           = "1s"      # how long after the last voiced sample its answer is waited for (policy)
+answers_after             = "30ms"    # time of audio that passes while the turn model thinks
+endpointing               = "fixed"   # or "dynamic": min_delay is learned from the pauses heard
+alpha                     = 0.9       # weight of history in dynamic endpointing
+# max_turn_duration       = "60s"     # ends any turn after this long (never)
 preset                    = "default" # or "livekit-core", "livekit-plugin": what those do, for all lines left out
 "#;
 
@@ -65,6 +86,112 @@ struct Settings {
     state_guard: Option<bool>,
     model_rate: Option<u32>,
     channel: Option<u8>,
+    turn_model: Option<Model>,
+    precision: Option<Arithmetic>,
+    policy: Option<Taste>,
+    unlikely_threshold: Option<Share>,
+    #[serde(default)]
+    unlikely_thresholds: BTreeMap<Tag, Share>,
+    language: Option<Tag>,
+    wait_rule: Option<Rule>,
+    unfinished_at: Option<Share>,
+    finished_at: Option<Share>,
+    query_after: Option<Time>,
+    query_again: Option<Repeats>,
+    answers: Option<Combination>,
+    model_timeout: Option<Time>,
+    answers_after: Option<Time>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+enum Model {
+    SmartTurn,
+    None,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Arithmetic {
+    Fast,
+    Exact,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Taste {
+    Fast,
+    Balanced,
+    Patient,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Rule {
+    Threshold,
+    Graded,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Combination {
+    Latest,
+    Mean,
+    Min,
+}
+
+/// A probability, 0.0..=1.0.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "f32")]
+struct Share(Probability);
+
+impl TryFrom<f32> for Share {
+    type Error = String;
+
+    fn try_from(value: f32) -> Result<Self, String> {
+        let probability = Probability::new(value);
+        probability.map(Self).map_err(|error| error.to_string())
+    }
+}
+
+/// A language.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(try_from = "String")]
+struct Tag(Language);
+
+impl TryFrom<String> for Tag {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let language = Language::parse(&text);
+        language
+            .map(Self)
+            .ok_or_else(|| format!("\"{text}\" names no language; use a tag such as en or pt-BR"))
+    }
+}
+
+/// Up to three durations.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "Vec<Time>")]
+struct Repeats([Option<Duration>; 3]);
+
+impl TryFrom<Vec<Time>> for Repeats {
+    type Error = String;
+
+    fn try_from(times: Vec<Time>) -> Result<Self, String> {
+        let mut repeats = [None; 3];
+        if times.len() > repeats.len() {
+            return Err(format!(
+                "{} durations; give at most {}",
+                times.len(),
+                repeats.len()
+            ));
+        }
+        for (repeat, Time(duration)) in repeats.iter_mut().zip(times) {
+            *repeat = Some(duration);
+        }
+        Ok(Self(repeats))
+    }
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -231,8 +358,8 @@ fn one_line(text: &str) -> String {
 }
 
 impl Config {
-    /// The detector's settings for a stream of this format.
-    pub(crate) fn detector(&self, format: Format) -> DetectorConfig {
+    /// The detector's settings for a stream of this format; `model` says whether a turn model answers it.
+    pub(crate) fn detector(&self, format: Format, model: bool) -> DetectorConfig {
         let s = &self.settings;
         let mut config = match s.preset.unwrap_or(Preset::Default) {
             Preset::Default => DetectorConfig::new(format.rate),
@@ -249,9 +376,6 @@ impl Config {
         }
         if let Some(Time(duration)) = s.min_speech_duration {
             config = config.min_speech_duration(duration);
-        }
-        if let Some(Time(duration)) = s.min_silence_duration {
-            config = config.min_silence_duration(duration);
         }
         if let Some(Time(duration)) = s.prefix_padding_duration {
             config = config.prefix_padding_duration(duration);
@@ -274,20 +398,122 @@ impl Config {
         if let Some(channel) = s.channel {
             config = config.downmix(Downmix::Channel(channel));
         }
-        let endpointing = s.endpointing.is_some()
-            || s.min_delay.is_some()
-            || s.max_delay.is_some()
-            || s.alpha.is_some();
-        if endpointing {
-            config = config.endpointing(self.endpointing());
+        if model {
+            config = policed(config, self.policy(), s.preset.is_none());
+        } else if s.min_delay.is_some() || s.max_delay.is_some() || self.endpointing_is_set() {
+            config = config.endpointing(self.endpointing(Endpointing::LEGACY));
+        }
+        if let Some(Time(duration)) = s.min_silence_duration {
+            config = config.min_silence_duration(duration);
         }
         config
     }
 
-    fn endpointing(&self) -> Endpointing {
+    /// The turn model to load, or `default` if the settings do not say.
+    pub(crate) fn turn_model(&self, default: Option<Precision>) -> Option<Precision> {
+        let precision = match self.settings.precision {
+            Some(Arithmetic::Exact) => Precision::Exact,
+            Some(Arithmetic::Fast) => Precision::Fast,
+            None => default.unwrap_or_default(),
+        };
+        match self.settings.turn_model {
+            Some(Model::None) => None,
+            Some(Model::SmartTurn) => Some(precision),
+            None => default.map(|_| precision),
+        }
+    }
+
+    /// The policy in force with a turn model.
+    pub(crate) fn policy(&self) -> TurnPolicy {
         let s = &self.settings;
-        let min = s.min_delay.map_or(Endpointing::LEGACY.min_delay(), |t| t.0);
-        let max = s.max_delay.map_or(Endpointing::LEGACY.max_delay(), |t| t.0);
+        let mut policy = match s.policy {
+            Some(Taste::Fast) => TurnPolicy::FAST,
+            None | Some(Taste::Balanced) => TurnPolicy::BALANCED,
+            Some(Taste::Patient) => TurnPolicy::PATIENT,
+        };
+        policy.endpointing = self.endpointing(policy.endpointing);
+        policy.audio_threshold = self.threshold(self.language(), policy.audio_threshold);
+        policy.wait_rule = self.wait_rule(policy.wait_rule);
+        if let Some(Time(duration)) = s.query_after {
+            policy.query_after = duration;
+        }
+        if let Some(Repeats(repeats)) = s.query_again {
+            policy.query_again = repeats;
+        }
+        if let Some(answers) = s.answers {
+            policy.answers = match answers {
+                Combination::Latest => AnswerRule::Latest,
+                Combination::Mean => AnswerRule::Mean,
+                Combination::Min => AnswerRule::Min,
+            };
+        }
+        if let Some(Time(duration)) = s.model_timeout {
+            policy.timeout = duration;
+        }
+        policy
+    }
+
+    /// The turn model's threshold for a language: that of its region, else that of the language, else the one for all.
+    pub(crate) fn threshold(
+        &self,
+        language: Option<Language>,
+        default: Probability,
+    ) -> Probability {
+        let s = &self.settings;
+        let all = s.unlikely_threshold.map_or(default, |Share(p)| p);
+        let mut table = ThresholdTable::new(ModelHash::SMART_TURN_V3_2, all);
+        for (Tag(language), Share(threshold)) in &s.unlikely_thresholds {
+            table = table.with(*language, *threshold);
+        }
+        table.get(language)
+    }
+
+    fn wait_rule(&self, default: WaitRule) -> WaitRule {
+        let s = &self.settings;
+        let graded = match (s.wait_rule, default) {
+            (Some(Rule::Threshold), _) => return WaitRule::Threshold,
+            (None, WaitRule::Threshold) if s.unfinished_at.is_none() && s.finished_at.is_none() => {
+                return default;
+            }
+            (
+                _,
+                WaitRule::Graded {
+                    unfinished_at,
+                    finished_at,
+                },
+            ) => (unfinished_at, finished_at),
+            _ => (Probability::clamped(0.2), Probability::clamped(0.8)),
+        };
+        WaitRule::Graded {
+            unfinished_at: s.unfinished_at.map_or(graded.0, |Share(p)| p),
+            finished_at: s.finished_at.map_or(graded.1, |Share(p)| p),
+        }
+    }
+
+    /// The language, if the settings name one.
+    pub(crate) fn language(&self) -> Option<Language> {
+        self.settings.language.map(|Tag(language)| language)
+    }
+
+    /// How much audio passes while the turn model thinks. The default is what Smart Turn takes on one core, rounded up.
+    pub(crate) fn answers_after(&self) -> Duration {
+        let default = Duration::from_millis(30);
+        self.settings.answers_after.map_or(default, |t| t.0)
+    }
+
+    const fn endpointing_is_set(&self) -> bool {
+        self.settings.endpointing.is_some() || self.settings.alpha.is_some()
+    }
+
+    fn endpointing(&self, default: Endpointing) -> Endpointing {
+        let s = &self.settings;
+        // Of the two, what is set moves what is not out of its way.
+        let (min, max) = match (s.min_delay, s.max_delay) {
+            (Some(Time(min)), Some(Time(max))) => (min, max),
+            (Some(Time(min)), None) => (min, default.max_delay().max(min)),
+            (None, Some(Time(max))) => (default.min_delay().min(max), max),
+            (None, None) => (default.min_delay(), default.max_delay()),
+        };
         match (s.endpointing, s.alpha) {
             (Some(Policy::Dynamic), None) => Endpointing::dynamic(min, max),
             (Some(Policy::Dynamic), Some(alpha)) => {
@@ -316,6 +542,25 @@ impl Config {
     pub(crate) fn failure(&self, error: &listenkit::ConfigError) -> Failure {
         Failure::usage(format!("{}: {error}", self.from))
     }
+}
+
+/// A detector with a policy and the turn model's part of it. With `short_silence`, a segment ends no later than the
+/// shortest turn: no turn ends before its speech does.
+pub(crate) fn policed(
+    config: DetectorConfig,
+    policy: TurnPolicy,
+    short_silence: bool,
+) -> DetectorConfig {
+    let config = config
+        .turn_policy(policy)
+        .turn_model(Some(policy.turn_model()));
+    let min_delay = policy.endpointing.min_delay();
+    if short_silence && min_delay < Duration::from_millis(250) {
+        // Whole windows of 32 ms, the last one ending by then.
+        let windows = (min_delay.as_millis() as u64 / 32).max(1);
+        return config.min_silence_duration(Duration::from_millis(windows * 32));
+    }
+    config
 }
 
 #[cfg(test)]
@@ -373,7 +618,7 @@ mod tests {
     #[test]
     fn every_documented_setting_is_accepted() {
         let lines: Vec<&str> = HELP.lines().filter(|line| line.contains(" = ")).collect();
-        assert_eq!(lines.len(), 17, "one for each field of `Settings`");
+        assert_eq!(lines.len(), 31, "one for each field of `Settings`");
         for line in lines {
             let mut words = line.trim_start_matches("# ").split_whitespace();
             let key = words.next().expect("key");
@@ -394,13 +639,28 @@ mod tests {
         let plain = read(&[]).expect("empty");
         for hz in [8_000, 48_000] {
             let format = Format::new(hz, 2, listenkit::SampleFormat::I16).expect("valid");
-            // What holds where none is set and there is no turn model.
-            let plain = plain.detector(format).endpointing(Endpointing::LEGACY);
-            assert_eq!(plain, spelt.detector(format));
+            for model in [false, true] {
+                let spelt = spelt.detector(format, model);
+                // Without a turn model `endpointing = "fixed"` spells out what holds anyway.
+                let plain = plain.detector(format, model);
+                let plain = if model {
+                    plain
+                } else {
+                    plain.endpointing(Endpointing::LEGACY)
+                };
+                assert_eq!(plain, spelt);
+            }
         }
+        assert_eq!(plain.policy(), spelt.policy());
+        assert_eq!(plain.answers_after(), spelt.answers_after());
+        assert_eq!(spelt.turn_model(None), None);
+        assert_eq!(
+            spelt.turn_model(Some(Precision::Fast)),
+            Some(Precision::Fast)
+        );
         // A changed line brings no contradiction with those that stay.
         let format = Format::new(16_000, 1, listenkit::SampleFormat::I16).expect("valid");
-        for (line, changed) in [("= 0.5 ", "= 0.3 "), ("= \"250ms\"", "= \"100ms\"")] {
+        for (line, changed) in [("= 0.5 ", "= 0.3 "), ("= \"balanced\"", "= \"fast\"")] {
             let text = HELP.replacen(line, changed, 1);
             assert_ne!(text, HELP);
             let settings = toml::from_str::<Settings>(&text).expect("TOML");
@@ -409,10 +669,69 @@ mod tests {
                 ..spelt.clone()
             };
             let vad = listenkit::vad::SileroVad::embedded(VadRate::Hz16000).expect("embedded");
-            assert!(
-                listenkit::Detector::new(config.detector(format), &vad).is_ok(),
-                "{changed}"
+            for model in [false, true] {
+                assert!(
+                    listenkit::Detector::new(config.detector(format, model), &vad).is_ok(),
+                    "{changed}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_policy_is_what_its_lines_change_and_nothing_else() {
+        let policy = read(&[
+            "policy=patient",
+            "max_delay=4s",
+            "wait_rule=graded",
+            "finished_at=0.7",
+            "query_again=[\"150ms\", \"300ms\"]",
+            "answers=mean",
+        ])
+        .expect("valid")
+        .policy();
+        let p = |value| Probability::new(value).expect("a probability");
+        let expected = TurnPolicy {
+            endpointing: Endpointing::fixed(
+                TurnPolicy::PATIENT.endpointing.min_delay(),
+                Duration::from_secs(4),
+            ),
+            wait_rule: WaitRule::Graded {
+                unfinished_at: p(0.2),
+                finished_at: p(0.7),
+            },
+            query_again: [
+                Some(Duration::from_millis(150)),
+                Some(Duration::from_millis(300)),
+                None,
+            ],
+            answers: AnswerRule::Mean,
+            ..TurnPolicy::PATIENT
+        };
+        assert_eq!(policy, expected);
+    }
+
+    #[test]
+    fn a_language_has_its_own_threshold_and_its_region_another() {
+        let set = [
+            "unlikely_thresholds={pt=0.1, pt-BR=0.3}",
+            "unlikely_threshold=0.4",
+        ];
+        for (language, threshold) in [("pt-BR", 0.3), ("pt-PT", 0.1), ("de", 0.4)] {
+            let language = format!("language={language}");
+            let config = read(&[set[0], set[1], &language]).expect("valid");
+            assert_eq!(
+                config.policy().audio_threshold.value(),
+                threshold,
+                "{language}"
             );
+        }
+        for wrong in [
+            "language=multi",
+            "unlikely_threshold=1.5",
+            "query_again=[\"1s\",\"2s\",\"3s\",\"4s\"]",
+        ] {
+            assert!(read(&[wrong]).is_err(), "{wrong}");
         }
     }
 

@@ -11,6 +11,8 @@ mod json;
 mod listen;
 pub mod plot;
 mod progress;
+mod replay;
+mod turns;
 
 use std::process::ExitCode;
 
@@ -25,6 +27,8 @@ Settings for --config and --set: `listenkit config`.
 
   listenkit analyze call.wav                       who speaks when, and when each turn is over
   listenkit analyze call.wav --plot call.png       the same as a picture
+  listenkit turn answer.wav                        how finished the speaker sounds at the end
+  listenkit replay turns.jsonl --sweep             the end-of-turn policy that suits your recordings
   ffmpeg -i in.webm -f s16le -ar 16000 -ac 1 - | listenkit analyze - --rate 16000";
 
 /// The listening half of a voice agent: audio in, speech segments and turn decisions out
@@ -42,6 +46,8 @@ struct Cli {
 enum Command {
     Analyze(commands::analyze::Args),
     Vad(commands::vad::Args),
+    Turn(commands::turn::Args),
+    Replay(commands::replay::Args),
     Segment(commands::segment::Args),
     Resample(commands::resample::Args),
     Models(commands::models::Args),
@@ -59,6 +65,8 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Analyze(args) => commands::analyze::run(&args, cli.kernel),
         Command::Vad(args) => commands::vad::run(&args, cli.kernel),
+        Command::Turn(args) => commands::turn::run(&args, cli.kernel),
+        Command::Replay(args) => commands::replay::run(&args, cli.kernel),
         Command::Segment(args) => commands::segment::run(&args, cli.kernel),
         Command::Resample(args) => commands::resample::run(&args),
         Command::Models(args) => commands::models::run(&args, cli.kernel),

@@ -3,11 +3,12 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use listenkit::{Audio, Detector, Event, Format, Frame, Output, Outputs, Samples};
+use listenkit::{Audio, Detector, Event, Format, Samples};
 
 use crate::audio::{Block, Buffer, Source};
 use crate::failure::Failure;
 use crate::progress::Progress;
+use crate::turns::{self, Hearer, TurnHost};
 
 /// How the recording is pushed.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +31,7 @@ pub(crate) trait Listener {
     fn event(&mut self, event: &Event, audio: Option<Audio<'_>>) -> Result<(), Failure>;
 }
 
-/// Hears `source` to its end.
+/// Hears `source` to its end; `host` answers what the detector asks.
 ///
 /// # Errors
 /// If the recording cannot be read, or the listener fails.
@@ -38,6 +39,7 @@ pub(crate) fn listen(
     source: &mut Source,
     detector: &mut Detector,
     pace: Pace,
+    host: Option<&mut TurnHost<'_>>,
     listener: &mut dyn Listener,
 ) -> Result<(), Failure> {
     let mut feeder = Feeder {
@@ -45,6 +47,7 @@ pub(crate) fn listen(
         clock: pace.live.then(Instant::now),
         heard: Duration::ZERO,
         detector,
+        host,
         listener,
     };
     let mut format = source.format();
@@ -63,34 +66,31 @@ pub(crate) fn listen(
         let push = pace.push.unwrap_or(format.rate.hz() as usize / 100).max(1) * width;
         let mut done = 0;
         while waiting.len() - done >= push {
-            feeder.push(slice(waiting.samples(), done, done + push), format)?;
+            feeder.push(turns::slice(waiting.samples(), done, done + push), format)?;
             done += push;
         }
         waiting.drop_front(done);
     }
     feeder.push(waiting.samples(), format)?;
     let Feeder {
-        detector, listener, ..
+        detector,
+        host,
+        listener,
+        ..
     } = feeder;
-    deliver(detector.flush(), listener)
+    turns::finish(detector, host, &mut WithAudio(listener))
 }
 
-fn slice(samples: Samples<'_>, start: usize, end: usize) -> Samples<'_> {
-    match samples {
-        Samples::I16(values) => Samples::I16(&values[start..end]),
-        Samples::F32(values) => Samples::F32(&values[start..end]),
-    }
-}
-
-struct Feeder<'a> {
+struct Feeder<'a, 'm> {
     name: String,
     clock: Option<Instant>,
     heard: Duration,
     detector: &'a mut Detector,
+    host: Option<&'a mut TurnHost<'m>>,
     listener: &'a mut dyn Listener,
 }
 
-impl Feeder<'_> {
+impl Feeder<'_, '_> {
     fn push(&mut self, samples: Samples<'_>, format: Format) -> Result<(), Failure> {
         if samples.is_empty() {
             return Ok(());
@@ -101,29 +101,32 @@ impl Feeder<'_> {
             // A block is there when its last sample has been recorded.
             thread::sleep((start + self.heard).saturating_duration_since(Instant::now()));
         }
-        let frame = match samples {
-            Samples::I16(values) => Frame::i16(values),
-            Samples::F32(values) => Frame::f32(values),
-        }
-        .at_rate(format.rate.hz())
-        .with_channels(usize::from(format.channels));
-        let outputs = self
-            .detector
-            .process(frame)
-            .map_err(|error| Failure::input(format!("{}: {error}", self.name)))?;
-        deliver(outputs, self.listener)
+        let Self {
+            name,
+            detector,
+            host,
+            listener,
+            ..
+        } = self;
+        let listener = &mut WithAudio(*listener);
+        turns::hear(detector, samples, format, host.as_deref_mut(), listener).map_err(|failure| {
+            match failure {
+                Failure::Input(what) => Failure::input(format!("{name}: {what}")),
+                other => other,
+            }
+        })
     }
 }
 
-fn deliver(mut outputs: Outputs<'_, '_>, listener: &mut dyn Listener) -> Result<(), Failure> {
-    while let Some(output) = outputs.next() {
-        if let Output::Event(event) = output {
-            let audio = match &event {
-                Event::SegmentReady(segment) => outputs.audio(segment),
-                _ => None,
-            };
-            listener.event(&event, audio)?;
-        }
+/// Reads the audio of segments for a listener.
+struct WithAudio<'a>(&'a mut dyn Listener);
+
+impl Hearer for WithAudio<'_> {
+    fn event(&mut self, event: &Event, detector: &Detector) -> Result<(), Failure> {
+        let audio = match event {
+            Event::SegmentReady(segment) => detector.audio(segment),
+            _ => None,
+        };
+        self.0.event(event, audio)
     }
-    Ok(())
 }

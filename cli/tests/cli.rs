@@ -3,7 +3,7 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use common::{command, conversation, fixtures, pipe, run, scratch, str, wav_i16};
 use serde_json::Value;
@@ -30,6 +30,7 @@ fn json_has_the_names_and_positions_of_the_contract() {
         "end_of_turn",
         "segment_ready",
         "start_of_speech",
+        "turn_prediction",
     ];
     assert_eq!(seen.into_iter().collect::<Vec<_>>(), expected);
     let (spec, values) = wav_i16(&conversation());
@@ -363,7 +364,17 @@ fn wrong_usage_is_one_line_and_code_2() {
         (&["analyze", "--plot", "x.jpg", clip], ".svg or .png"),
         (&["analyze", "--plot", "x.png", clip, clip], "one FILE"),
         (&["analyze", "--set", "min_delay=3", clip], "250ms"),
-        (&["analyze", "--set", "min_delay=9s", clip], "max_delay"),
+        (
+            &[
+                "analyze",
+                "--set",
+                "min_delay=9s",
+                "--set",
+                "max_delay=3s",
+                clip,
+            ],
+            "max_delay",
+        ),
         (&["analyze", "--set", "channel=3", clip], "channel"),
         (&["analyze", "--kernel", "mmx", clip], "avx2"),
         (&["vad", "--csv", "--f32", clip], "--f32"),
@@ -709,4 +720,142 @@ fn bench_gives_every_figure_that_others_read() {
     };
     assert!(frame("p50") <= frame("p999") && frame("p999") <= frame("max"));
     assert!(frame("mean") <= frame("max"));
+}
+
+/// The model, not silence: one pause inside a sentence, one behind it, judged the other way round.
+#[test]
+fn turn_prints_a_probability_a_recording() {
+    let file = conversation();
+    let ran = run(&["turn", "--json", "--at", "3.4", str(&file)]).ok();
+    let said = &ran.json()[0];
+    assert_eq!(said["at_s"], 3.4);
+    let p = |at: &str, more: &[&str]| {
+        let args = [&["turn", "--json", "--at", at][..], more, &[str(&file)]].concat();
+        run(&args).ok().json()[0]["end_of_turn_probability"]
+            .as_f64()
+            .expect("a probability")
+    };
+    assert!(p("3.4", &[]) > 0.9, "a sentence ends here");
+    assert!(p("6.55", &[]) < 0.1, "it goes on behind this pause");
+    for at in ["3.4", "6.55"] {
+        let (fast, exact) = (p(at, &[]), p(at, &["--exact"]));
+        assert!((fast - exact).abs() < 0.1, "at {at}: {fast} and {exact}");
+    }
+    let ran = run(&[
+        "turn",
+        str(&file),
+        str(&fixtures().join("speech-fr-8k/audio.wav")),
+    ])
+    .ok();
+    let lines: Vec<&str> = ran.text().lines().collect();
+    assert_eq!(lines.len(), 2);
+    for line in lines {
+        let (p, name) = line.split_once("  ").expect("two columns");
+        assert!(
+            (0.0..=1.0).contains(&p.parse::<f64>().expect("a number"))
+                && name.contains("audio.wav")
+        );
+    }
+    assert_eq!(run(&["turn", "--at", "99", str(&file)]).code, 1);
+    assert_eq!(run(&["turn", "--at", "-1", str(&file)]).code, 2);
+}
+
+/// The conversation as one turn: its speaker pauses for 1.41, 0.54, 1.44 and 2.53 s.
+fn manifest(folder: &Path) -> PathBuf {
+    let path = folder.join("turns.jsonl");
+    let audio = conversation().canonicalize().expect("there");
+    let pauses = "[[3.296, 4.704], [6.432, 6.976], [9.088, 10.528], [11.104, 13.632]]";
+    let text = format!(
+        "# One turn.\n{{\"audio\": {:?}, \"language\": \"en\", \"turn_end\": 16.128, \"pauses\": {pauses}}}\n",
+        str(&audio)
+    );
+    std::fs::write(&path, text).expect("writable");
+    path
+}
+
+#[test]
+fn replay_scores_the_presets_and_a_sweep_recommends_settings_that_analyze_takes() {
+    let folder = scratch("replay");
+    let (manifest, toml, svg) = (
+        manifest(&folder),
+        folder.join("best.toml"),
+        folder.join("t.svg"),
+    );
+    let ran = run(&["replay", str(&manifest)]).ok();
+    for name in ["fast", "balanced", "patient", "silence alone"] {
+        assert!(ran.text().contains(name), "{}", ran.text());
+    }
+    let again = run(&["replay", str(&manifest)]).ok();
+    assert_eq!(again.text(), ran.text(), "deterministic");
+    let args = [
+        "replay",
+        str(&manifest),
+        "--sweep",
+        "--json",
+        "--out",
+        str(&toml),
+        "--plot",
+        str(&svg),
+    ];
+    let swept = run(&args).ok().json();
+    // Silence alone: as can be told from the label.
+    let mut silences = 0;
+    for line in swept.iter().filter(|line| line.get("silence_s").is_some()) {
+        let number = |key: &str| line[key].as_f64().expect("a number");
+        let (delay, cut_off, wait) = (
+            number("silence_s"),
+            number("cut_off"),
+            number("mean_wait_s"),
+        );
+        assert!(
+            (wait - delay).abs() < 0.1,
+            "{delay} s of silence, {wait} s waited"
+        );
+        assert_eq!(cut_off, f64::from(u8::from(delay < 2.5)), "{delay} s");
+        silences += 1;
+    }
+    assert!(silences > 8);
+    assert!(
+        std::fs::read_to_string(&svg)
+            .expect("drawn")
+            .contains("<svg")
+    );
+    run(&["analyze", "--config", str(&toml), str(&conversation())]).ok();
+}
+
+#[test]
+fn a_manifest_that_cannot_be_is_refused_with_its_line() {
+    let folder = scratch("replay-wrong");
+    let path = folder.join("wrong.jsonl");
+    let audio = conversation().canonicalize().expect("there");
+    let audio = str(&audio);
+    for (text, code, says) in [
+        (String::new(), 2, "holds no turns"),
+        ("\n{\"audio\": 1}\n".into(), 2, "wrong.jsonl:2"),
+        (
+            format!("{{\"audio\": {audio:?}, \"turn_end\": 99}}"),
+            1,
+            "turn_end",
+        ),
+        (
+            "{\"audio\": \"none.wav\", \"turn_end\": 1}".into(),
+            1,
+            "none.wav",
+        ),
+    ] {
+        std::fs::write(&path, &text).expect("writable");
+        let ran = run(&["replay", str(&path)]);
+        assert_eq!(ran.code, code, "{text}: {}", ran.stderr);
+        assert!(
+            ran.stderr.contains(says) && ran.stderr.lines().count() == 1,
+            "{}",
+            ran.stderr
+        );
+    }
+    let ran = run(&["replay", str(&manifest(&folder)), "--language", "fi"]);
+    assert!(
+        ran.code == 2 && ran.stderr.contains("the manifest has en"),
+        "{}",
+        ran.stderr
+    );
 }

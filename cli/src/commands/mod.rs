@@ -3,17 +3,18 @@
 pub(crate) mod analyze;
 pub(crate) mod bench;
 pub(crate) mod models;
+pub(crate) mod replay;
 pub(crate) mod resample;
 pub(crate) mod segment;
 mod timeline;
+pub(crate) mod turn;
 pub(crate) mod vad;
 
 use std::io::{self, Write as _};
 
 use clap::ValueEnum;
 use listenkit::vad::{SileroVad, VadRate};
-use listenkit::{Format, SampleFormat, SampleRate};
-use listenkit::{KernelLevel, ModelError};
+use listenkit::{Format, KernelLevel, ModelError, Precision, SampleFormat, SampleRate, SmartTurn};
 
 use crate::audio::{RawLayout, Source};
 use crate::failure::Failure;
@@ -113,18 +114,34 @@ pub(crate) fn kernel_level(text: &str) -> Result<KernelLevel, String> {
     })
 }
 
-/// The embedded model, at the fastest level of this machine or the one asked for.
+/// The embedded VAD, at the fastest level of this machine or the one asked for.
 pub(crate) fn load_vad(rate: VadRate, kernel: Option<KernelLevel>) -> Result<SileroVad, Failure> {
-    let result = match kernel {
+    match kernel {
         Some(level) => SileroVad::embedded_at(rate, level),
         None => SileroVad::embedded(rate),
-    };
-    result.map_err(|error| match error {
+    }
+    .map_err(unusable)
+}
+
+/// The embedded turn model, likewise.
+pub(crate) fn load_turn_model(
+    precision: Precision,
+    kernel: Option<KernelLevel>,
+) -> Result<SmartTurn, Failure> {
+    match kernel {
+        Some(level) => SmartTurn::embedded_at(precision, level),
+        None => SmartTurn::embedded(precision),
+    }
+    .map_err(unusable)
+}
+
+fn unusable(error: ModelError) -> Failure {
+    match error {
         ModelError::KernelLevel { .. } => {
             Failure::usage(format!("--kernel: {error}; leave it out"))
         }
         _ => Failure::input(format!(
-            "the built-in model cannot be used: {error}; build listenkit again"
+            "a built-in model cannot be used: {error}; build listenkit again"
         )),
-    })
+    }
 }

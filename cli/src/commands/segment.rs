@@ -49,7 +49,7 @@ pub(crate) fn run(args: &Args, kernel: Option<KernelLevel>) -> Result<(), Failur
     warn(&mut source);
     let format = source.format();
     let vad = load_vad(config.model_rate(format), kernel)?;
-    let settings = config.detector(format).segment_audio(true);
+    let settings = config.detector(format, false).segment_audio(true);
     let mut detector = Detector::new(settings, &vad).map_err(|error| config.failure(&error))?;
 
     fs::create_dir_all(&args.out).map_err(|error| Failure::writing(&args.out, &error))?;
@@ -73,7 +73,7 @@ pub(crate) fn run(args: &Args, kernel: Option<KernelLevel>) -> Result<(), Failur
         push: None,
         live: false,
     };
-    listen(&mut source, &mut detector, pace, &mut writer)?;
+    listen(&mut source, &mut detector, pace, None, &mut writer)?;
     writer
         .list
         .flush()

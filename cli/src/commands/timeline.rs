@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use listenkit::{EndOfTurn, EndReason, Event, SamplePos, SampleRate, TurnEndReason, Wait};
+use listenkit::{
+    EndOfTurn, EndReason, Event, SamplePos, SampleRate, TurnEndReason, TurnPrediction, Wait,
+};
 
 /// Turns events into rows and keeps count for the summary.
 #[derive(Debug)]
@@ -12,6 +14,8 @@ pub(super) struct Timeline {
     live: bool,
     last_speech: Option<(SamplePos, u64)>,
     start: Option<(SamplePos, SamplePos)>,
+    /// What was predicted about pauses that have no row yet.
+    predictions: Vec<TurnPrediction>,
     speech_seconds: f64,
     segments: u64,
     turns: u64,
@@ -30,6 +34,7 @@ impl Timeline {
             live,
             last_speech: None,
             start: None,
+            predictions: Vec::new(),
             speech_seconds: 0.0,
             segments: 0,
             turns: 0,
@@ -45,6 +50,7 @@ impl Timeline {
         let mut out = String::new();
         match event {
             Event::StartOfSpeech(e) => {
+                self.judged(&mut out, SamplePos(u64::MAX));
                 if let Some((end, turn)) = self.last_speech {
                     let same_turn = turn == e.turn;
                     if same_turn {
@@ -80,8 +86,17 @@ impl Timeline {
                 }
                 self.row(&mut out, start, e.at, &what);
                 self.last_speech = Some((e.at, e.turn));
+                // Of this pause there may be more to come.
+                self.judged(&mut out, e.at);
+            }
+            Event::TurnPrediction(e) => {
+                self.predictions.push(*e);
+                if self.live {
+                    self.judged(&mut out, SamplePos(u64::MAX));
+                }
             }
             Event::EndOfTurn(e) => {
+                self.judged(&mut out, SamplePos(u64::MAX));
                 self.turns += 1;
                 let delay = self.milliseconds(e.last_voiced, e.decided_at);
                 self.delay_sum += delay;
@@ -114,6 +129,38 @@ impl Timeline {
         out
     }
 
+    /// Rows for the pauses before `until` that the turn model was asked about.
+    fn judged(&mut self, out: &mut String, until: SamplePos) {
+        let waiting = std::mem::take(&mut self.predictions);
+        let (judged, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|e| e.at < until);
+        self.predictions = later;
+        for pause in judged.chunk_by(|a, b| a.at == b.at) {
+            if let Some(last) = pause.last() {
+                let what = self.judgement(pause, last);
+                self.row(out, last.at, last.decided_at, &what);
+            }
+        }
+    }
+
+    /// What was said about one pause, and what it means.
+    fn judgement(&self, pause: &[TurnPrediction], last: &TurnPrediction) -> String {
+        let said: Vec<String> = pause
+            .iter()
+            .filter_map(|e| e.votes.probability())
+            .map(|p| format!("{:.3}", p.value()))
+            .collect();
+        let threshold = last.votes.threshold().map_or(String::new(), |threshold| {
+            format!(", threshold {}", threshold.value())
+        });
+        let finished = last.votes.fused.is_none_or(|fused| fused.value() >= 0.5);
+        format!(
+            "  ? {}: p {}{threshold}; waits {:.0} ms",
+            if finished { "finished" } else { "unfinished" },
+            said.join(" "),
+            self.rate.seconds(last.chosen_delay) * 1000.0
+        )
+    }
+
     /// The decision record in words.
     fn why(&self, e: &EndOfTurn) -> String {
         let ms = |count| self.rate.seconds(count) * 1000.0;
@@ -132,6 +179,8 @@ impl Timeline {
             Wait::Transcript => "the transcript".into(),
             Wait::Ceiling => "max_turn_duration was reached".into(),
             Wait::Flush => "the recording ends".into(),
+            Wait::Text => "the text model's time was up".into(),
+            Wait::Graded => format!("{:.0} ms of silence (graded)", ms(e.chosen_delay)),
             _ => e.wait.as_str().into(),
         };
         let reason = match e.reason {
@@ -145,7 +194,7 @@ impl Timeline {
             other => format!(", {}", other.as_str()),
         };
         let probability = match (e.probability(), e.threshold()) {
-            (Some(p), Some(t)) => format!(" (p {:.2}, threshold {:.2})", p.value(), t.value()),
+            (Some(p), Some(t)) => format!(" (p {:.3}, threshold {})", p.value(), t.value()),
             _ => String::new(),
         };
         format!("{waited}{reason}{probability}")

@@ -84,7 +84,7 @@ pub(crate) fn run(args: &Args, kernel: Option<KernelLevel>) -> Result<(), Failur
         push: None,
         live: false,
     };
-    listen(&mut source, &mut detector, pace, &mut rows)?;
+    listen(&mut source, &mut detector, pace, None, &mut rows)?;
     rows.out.flush().map_err(|error| Failure::output(&error))?;
     warn(&mut source);
     Ok(())

@@ -141,9 +141,10 @@ impl TurnHistory {
 
     /// Bytes of state that do not depend on how much audio is kept.
     pub(super) fn state_bytes(&self) -> usize {
-        self.own.as_ref().map_or(0, |own| {
+        let own = self.own.as_ref().map_or(0, |own| {
             own.resampler.state_bytes() + std::mem::size_of_val(own.buffer.as_slice())
-        })
+        });
+        own + self.mel.as_ref().map_or(0, MelRing::state_bytes)
     }
 
     pub(super) fn retained_bytes(&self) -> usize {

@@ -246,6 +246,14 @@ impl LogMel {
     }
 }
 
+impl MelScratch {
+    /// Bytes of it.
+    pub(super) const fn bytes(&self) -> usize {
+        size_of::<f64>() * (self.frame.len() + self.power.len())
+            + size_of::<Complex<f64>>() * (self.spectrum.len() + self.fft.len())
+    }
+}
+
 impl Default for LogMel {
     fn default() -> Self {
         Self::new()

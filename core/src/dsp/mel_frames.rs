@@ -105,8 +105,14 @@ impl MelRing {
         self.frames.restart(0);
     }
 
+    /// Bytes of the frames.
     pub(crate) const fn bytes(&self) -> usize {
         self.frames.bytes()
+    }
+
+    /// Bytes of all else.
+    pub(crate) const fn state_bytes(&self) -> usize {
+        size_of::<Self>() + self.scratch.bytes()
     }
 }
 

@@ -37,11 +37,12 @@ use turn_history::TurnHistory;
 
 /// Outputs that may wait to be taken. One step of the stream (a window, a timer, one input) makes at most
 /// [`STEP`] of them, and no step is taken without room for it.
-const QUEUE: usize = 48;
+const QUEUE: usize = 32;
 
-/// Most outputs of one step: a window can say its score, a start or an end, two segments, a query, the end of a turn and that
-/// its queries are void, and the end of an epoch does that for two windows and closes what is open.
-const STEP: usize = 24;
+/// Most outputs of one step. The largest is the end of an epoch: two windows (a score each; an end, two segments and a query; a
+/// start and that its queries are void), what closing them adds (an end, a segment, a query), the ends of two turns with their
+/// cancelled queries, the gap, and a verdict on speech over the agent's: 18.
+const STEP: usize = 20;
 
 /// Work that one call has begun and later steps finish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -714,5 +715,28 @@ impl Detector {
         self.watch = Watch::default();
         self.stats = Stats::default();
         self.fingerprint = Fingerprint::new();
+    }
+}
+
+#[cfg(all(test, feature = "embedded-models"))]
+mod tests {
+    use super::*;
+    use crate::units::SampleRate;
+    use crate::vad::VadRate;
+
+    /// Records of turns are large and many of them may wait, so their size times their number is a third of a stream.
+    #[test]
+    fn a_stream_does_not_grow_unnoticed() {
+        let vad = SileroVad::embedded(VadRate::Hz16000).expect("the embedded weights load");
+        let config = DetectorConfig::new(SampleRate::HZ_48000);
+        let detector = Detector::new(config, &vad).expect("valid");
+        let sizes = [
+            ("output", std::mem::size_of::<Output>()),
+            ("endpointer", std::mem::size_of::<Endpointer>()),
+            ("detector", std::mem::size_of::<Detector>()),
+            ("path", detector.path.state_bytes()),
+        ];
+        let bytes = detector.state_bytes();
+        assert!(bytes <= 21_000, "{bytes} bytes: {sizes:?}");
     }
 }

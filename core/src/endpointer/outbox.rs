@@ -4,14 +4,13 @@ use super::TurnOutput;
 
 /// What waits to be polled.
 ///
-/// Sixteen slots are enough. Between two polls lies at most one window or one host input. A window is three
-/// inputs and an advance. Each ends at most one turn: four. Each input asks at most one first question, and the repeats
-/// lie in the future of their first one, so at most those of the pause before are due: six. Cancelling needs an open
-/// question, asked now or in the pause before: at most four and a first one. Fifteen. A host input may ask the repeats,
-/// end the turn before it and cancel, and then open one, ask about it, tell of a vote, end it at once and cancel: nine.
+/// Twelve slots are enough. Between two polls lies at most one window or one host input. A window is three
+/// inputs and an advance. Before it the repeats of one pause may be due, and the end of its turn with a cancellation: five.
+/// It may begin speech (a cancellation), ask a first question or two, and end the turn it opened (two): ten. A host
+/// input may follow what was due (five), open a turn, ask about it, tell of a vote, and end it and cancel: nine.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Outbox {
-    slots: [Option<TurnOutput>; 16],
+    slots: [Option<TurnOutput>; 12],
     first: usize,
     len: usize,
 }

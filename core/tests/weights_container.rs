@@ -191,3 +191,43 @@ fn fuzz_body_survives_damage_to_the_real_table() {
         listenkit::nn::fuzzing::container(&bytes);
     }
 }
+
+#[cfg(feature = "embedded-smart-turn")]
+#[test]
+fn smart_turn_with_damage_that_was_sealed_again_is_an_error_or_answers() {
+    use listenkit::{Precision, SmartTurn};
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    let mut random = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 16) as usize % below
+    };
+    let good = listenkit_models::SMART_TURN;
+    let (mut refused, mut answered) = (0, 0);
+    for round in 0..12 {
+        let mut bytes = good.to_vec();
+        // The table, then the values: scales that become enormous, weights that are others.
+        let (from, reach, times) = if round < 6 {
+            (24, 4000, 1)
+        } else {
+            (8192, good.len() - 8192, 2000)
+        };
+        for _ in 0..times {
+            bytes[from + random(reach)] = random(256) as u8;
+        }
+        reseal(&mut bytes);
+        match SmartTurn::from_bytes(&bytes, Precision::Fast, KernelLevel::Portable) {
+            Err(error) => refused += usize::from(!error.to_string().is_empty()),
+            Ok(_) => {
+                let level = SmartTurn::embedded(Precision::Fast).expect("embedded");
+                let level = level.kernel_level();
+                let damaged = SmartTurn::from_bytes(&bytes, Precision::Fast, level);
+                let mut session = damaged.expect("it did load").session();
+                session.probability_of_audio(&[0.25; 16_000], &[]);
+                answered += 1;
+            }
+        }
+    }
+    assert!(refused > 0 && answered > 0, "{refused} and {answered}");
+}

@@ -84,6 +84,8 @@ impl SmartTurn {
 
     /// The model in a weight file made by `models/smart_turn/convert.py`. The bytes are copied and may be dropped.
     ///
+    /// Their checksum, names, shapes and types are checked, but no answer is computed: that would take longer than all the rest.
+    ///
     /// # Errors
     /// [`ModelError`] when this machine lacks the level, or the bytes are not this model's.
     pub fn from_bytes(

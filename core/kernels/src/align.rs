@@ -71,6 +71,12 @@ impl DerefMut for AlignedVec {
     }
 }
 
+/// Values from the first of `rows` rows, at least one, to the last of the last. Too many to count are the most there are:
+/// what checks a slice by this must not wrap around, because unchecked loads follow.
+pub(crate) fn reach(rows: usize, stride: usize, len: usize) -> usize {
+    (rows - 1).saturating_mul(stride).saturating_add(len)
+}
+
 /// The same bytes as signed numbers in two's complement.
 pub fn as_signed(bytes: &[u8]) -> &[i8] {
     // SAFETY: `u8` and `i8` have the same size and alignment, every byte is a valid `i8`, and the borrow is handed on.

@@ -6,6 +6,7 @@
 //! real audio more than half of its inputs are zero, and their weights are not read. Leaving out a zero term changes no
 //! bits.
 
+use crate::align::reach;
 use crate::level::{Level, dispatch};
 use crate::lstm::{Gates, HIDDEN, LstmWeights, Recurrent};
 use crate::matrix::{Matrix, PANEL, VECTORS};
@@ -46,7 +47,7 @@ pub fn conv2(level: Level, x: &[f32], x_stride: usize, w: &Matrix, bias: &[f32],
 fn check(x: &[f32], x_stride: usize, w: &Matrix, bias: &[f32], y: &[f32], frames: usize) {
     assert!(w.rows().is_multiple_of(3), "three taps");
     assert!(
-        x.len() >= (FRAMES - 1) * x_stride + w.rows() / 3,
+        x.len() >= reach(FRAMES, x_stride, w.rows() / 3),
         "inputs shorter than four frames"
     );
     assert_eq!(bias.len(), w.columns(), "one bias per column");

@@ -1,6 +1,7 @@
 //! Weight matrices in panels, and rows times matrix.
 
 use crate::AlignedVec;
+use crate::align::reach;
 use crate::level::{Level, dispatch};
 use crate::simd::F32x16;
 use crate::sparse::{MAX_SPARSE, one_row};
@@ -83,7 +84,7 @@ impl Matrix {
     pub fn repack_transposed(&mut self, level: Level, x: &[f32], stride: usize, columns: usize) {
         assert!(columns <= self.columns, "{columns} columns do not fit");
         assert!(
-            columns == 0 || x.len() >= (columns - 1) * stride + self.rows,
+            columns == 0 || x.len() >= reach(columns, stride, self.rows),
             "inputs shorter than {columns} rows"
         );
         // SAFETY: the assertions above are what the body asks for.
@@ -204,17 +205,17 @@ pub fn affine_rows(
     }
     for s in sources {
         assert!(
-            s.x.len() >= (rows - 1) * s.stride + s.len,
+            s.x.len() >= reach(rows, s.stride, s.len),
             "inputs shorter than {rows} rows"
         );
         assert!(
-            s.first + s.len <= w.rows,
+            s.first.saturating_add(s.len) <= w.rows,
             "more inputs than rows of the matrix"
         );
     }
     assert_eq!(bias.len(), w.columns, "one bias per column");
     assert!(
-        y.len() >= (rows - 1) * y_stride + w.columns,
+        y.len() >= reach(rows, y_stride, w.columns),
         "outputs shorter than {rows} rows"
     );
     // SAFETY: the assertions above are what the body asks for.
@@ -414,6 +415,35 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// In release builds the product of rows and stride would wrap around to a small number.
+    #[test]
+    #[should_panic(expected = "inputs shorter than 3 rows")]
+    fn rows_too_far_apart_to_count_are_refused() {
+        let w = Matrix::from_fn(16, 64, |_, _| 1.0);
+        let source = Source {
+            x: &[0.0; 64],
+            stride: 1 << (usize::BITS - 1),
+            len: 16,
+            first: 0,
+        };
+        let (bias, mut y) = ([0.0; 64], [0.0; 192]);
+        affine_rows(Level::detect(), 3, &[source], &w, &bias, &mut y, 64, false);
+    }
+
+    #[test]
+    #[should_panic(expected = "more inputs than rows of the matrix")]
+    fn inputs_that_begin_too_far_down_to_count_are_refused() {
+        let w = Matrix::from_fn(16, 64, |_, _| 1.0);
+        let source = Source {
+            x: &[0.0; 64],
+            stride: 0,
+            len: 16,
+            first: usize::MAX - 15,
+        };
+        let (bias, mut y) = ([0.0; 64], [0.0; 64]);
+        affine_rows(Level::detect(), 1, &[source], &w, &bias, &mut y, 64, false);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Sums over a row run in four interleaved vectors, which are then added in one fixed order, so that the fused levels return
 //! the same bits.
 
+use crate::align::reach;
 use crate::level::{Level, dispatch};
 use crate::math::exp_v;
 use crate::simd::F32x16;
@@ -231,7 +232,7 @@ pub fn softmax(level: Level, values: &mut [f32], rows: usize, stride: usize, len
         return;
     }
     assert!(
-        values.len() >= (rows - 1) * stride + len,
+        values.len() >= reach(rows, stride, len),
         "values shorter than {rows} rows"
     );
     // SAFETY: the assertions above are what the body asks for.

@@ -3,6 +3,7 @@
 //! What follows a `max(0, .)` is mostly zeros on real audio. The rows of the matrix that meet them are neither read nor
 //! multiplied. Leaving out a zero term changes no bits, so these sums equal the dense ones.
 
+use crate::align::reach;
 use crate::level::{Level, dispatch};
 use crate::matrix::{Matrix, PANEL, Source, VECTORS};
 use crate::simd::F32x16;
@@ -238,18 +239,18 @@ pub fn add_sparse_rows(
         first,
     } = source;
     assert!(
-        len <= SPARSE_LEN && first + len <= w.rows,
+        len <= SPARSE_LEN && first.saturating_add(len) <= w.rows,
         "more inputs than rows of the matrix"
     );
     for start in (0..rows).step_by(SPARSE_ROWS) {
         let count = (rows - start).min(SPARSE_ROWS);
         let (x, y) = (&x[start * stride..], &mut y[start * y_stride..]);
         assert!(
-            x.len() >= (count - 1) * stride + len,
+            x.len() >= reach(count, stride, len),
             "inputs shorter than {rows} rows"
         );
         assert!(
-            y.len() >= (count - 1) * y_stride + w.columns,
+            y.len() >= reach(count, y_stride, w.columns),
             "outputs shorter than {rows} rows"
         );
         // SAFETY: asserted above.

@@ -8,6 +8,7 @@
 //! The cross-talk of the pair is a rounding error of the louder frame's size, about 1e-7 of it. What reads the
 //! magnitudes here is linear in them, so an error relative to the loudest is harmless.
 
+use crate::align::reach;
 use crate::conv::FRAMES;
 use crate::level::{Level, dispatch};
 use crate::simd::F32x16;
@@ -98,7 +99,7 @@ impl Stft {
         );
         assert!(y_stride >= self.size.bins(), "frames overlap in the output");
         assert!(
-            y.len() >= (FRAMES - 1) * y_stride + self.size.bins(),
+            y.len() >= reach(FRAMES, y_stride, self.size.bins()),
             "outputs shorter than four frames"
         );
         // SAFETY: asserted above; the tables have the size's lengths by construction.

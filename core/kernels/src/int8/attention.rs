@@ -7,6 +7,7 @@
 use super::dot::offset;
 use super::quantise::scale_of;
 use super::{Epilogue, Int8Matrix, QuantisedRows, matmul_int8, quantise_rows};
+use crate::align::reach;
 use crate::level::{Level, dispatch};
 use crate::math::ROUND;
 use crate::rows::{largest, max_lanes, sum_lanes};
@@ -90,7 +91,7 @@ impl Int8Attention {
         }
         for rows in [query, key, value] {
             assert!(
-                rows.len() >= (tokens - 1) * stride + width,
+                rows.len() >= reach(tokens, stride, width),
                 "inputs shorter than {tokens} rows"
             );
         }

@@ -20,7 +20,7 @@ mod x86;
 pub use attention::Int8Attention;
 pub use quantise::{QuantisedRows, quantise_rows};
 
-use crate::align::AlignedBytes;
+use crate::align::{AlignedBytes, reach};
 use crate::level::dispatch;
 use crate::math::ROUND;
 use crate::rows::gelu_v;
@@ -227,7 +227,7 @@ pub fn matmul_int8(
         "one bias per column"
     );
     assert!(
-        y.len() >= (q.rows - 1) * y_stride + w.columns,
+        y.len() >= reach(q.rows, y_stride, w.columns),
         "outputs shorter than {} rows",
         q.rows
     );

@@ -2,7 +2,7 @@
 
 use super::dot::offset;
 use crate::AlignedVec;
-use crate::align::AlignedBytes;
+use crate::align::{AlignedBytes, reach};
 use crate::level::{Level, dispatch};
 use crate::math::ROUND;
 use crate::rows::{max_lanes, sum_lanes};
@@ -104,7 +104,7 @@ pub fn quantise_rows(
         "{rows} rows of {len} do not fit"
     );
     assert!(
-        rows == 0 || x.len() >= (rows - 1) * stride + len,
+        rows == 0 || x.len() >= reach(rows, stride, len),
         "inputs shorter than {rows} rows"
     );
     (q.rows, q.len, q.stride, q.offset) = (rows, len, bytes, offset(level));

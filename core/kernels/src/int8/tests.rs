@@ -403,3 +403,25 @@ fn half_width_dot_products_equal_the_whole_ones() {
         assert_eq!(y, expected, "{rows} rows");
     }
 }
+
+/// In release builds the product of rows and stride would wrap around to a small number, and the stores that follow are unchecked.
+#[test]
+#[should_panic(expected = "outputs shorter than 3 rows")]
+fn output_rows_too_far_apart_to_count_are_refused() {
+    let level = Level::detect();
+    let w = Int8Matrix::from_fn(16, 64, |_, _| 1, &[1.0]);
+    let mut q = QuantisedRows::new(3, 16);
+    quantise_rows(level, 3, &[1.0; 48], 16, 16, &mut q);
+    let far = 1 << (usize::BITS - 1);
+    matmul_int8(level, &q, &w, None, &mut [0.0; 192], far, Epilogue::Store);
+}
+
+#[test]
+#[should_panic(expected = "inputs shorter than 16 rows")]
+fn attention_over_rows_too_far_apart_to_count_is_refused() {
+    let x = [0.0; 16 * 16];
+    // 15 times this is 1, but for what does not fit.
+    let far = (usize::MAX / 15).wrapping_neg();
+    let mut attention = Int8Attention::new(16, 16);
+    attention.head(Level::detect(), [&x, &x, &x], far, &mut [0.0; 256], 16);
+}

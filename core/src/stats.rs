@@ -36,6 +36,8 @@ pub struct Stats {
     pub overlap_briefs: u64,
     /// Interruptions without words.
     pub false_interruptions: u64,
+    /// Samples of the agent's playback that were too far ahead to be kept.
+    pub reference_dropped: u64,
     /// Outputs that were lost because an [`Outputs`](crate::Outputs) was dropped before it was drained.
     pub outputs_dropped: u64,
     /// Probability of the last window.

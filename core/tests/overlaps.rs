@@ -362,6 +362,7 @@ fn options(seeded: &mut Seeded) -> OverlapOptions {
         min_words: seeded.below(3) as u32,
         playback_guard: ms(seeded.below(900) as u64),
         false_interruption_timeout: (seeded.below(4) > 0).then(|| ms(seeded.below(2500) as u64)),
+        ..OverlapOptions::new()
     }
 }
 

@@ -6,6 +6,7 @@ mod fingerprint;
 mod input;
 mod outputs;
 mod overlaps;
+mod reference;
 mod retained;
 mod turn_history;
 
@@ -32,6 +33,7 @@ use clock::{Tick, Watch};
 use fingerprint::Fingerprint;
 pub use input::Input;
 pub use outputs::{Audio, Outputs};
+use reference::Reference;
 use retained::Retained;
 use turn_history::TurnHistory;
 
@@ -100,6 +102,7 @@ pub struct Detector {
     segmenter: Segmenter,
     endpointer: Endpointer,
     overlap: Option<OverlapTracker>,
+    reference: Option<Reference>,
     retained: Retained,
     /// `retained` position of the first sample of the epoch.
     retained_epoch: u64,
@@ -139,7 +142,9 @@ impl Detector {
             TurnHistory::new(vad, format.rate, parsed.turn_audio, parsed.mel_frames),
         );
         let retained = Retained::new(&config, &parsed, format, 0);
+        let reference = Reference::new(&config, format);
         Ok(Self {
+            reference,
             config,
             parsed,
             format,
@@ -326,6 +331,7 @@ impl Detector {
         std::mem::size_of::<Self>() - std::mem::size_of::<AudioPath>()
             + self.path.state_bytes()
             + std::mem::size_of_val(self.mono.as_slice())
+            + self.reference.as_ref().map_or(0, Reference::state_bytes)
             + self.queue.capacity() * std::mem::size_of::<Output>()
     }
 
@@ -405,6 +411,9 @@ impl Detector {
         self.stats.non_finite_values += mended.non_finite;
         self.stats.limited_values += mended.limited;
         self.position = self.position + SampleCount(len as u64);
+        if let Some(reference) = &mut self.reference {
+            reference.check.hear(mono);
+        }
         if let Some(scored) = self.path.feed(mono) {
             self.window(scored);
         }
@@ -579,6 +588,9 @@ impl Detector {
                     left => Pending::Jump(left),
                 };
                 self.path.turn_mut().skip(stop.since(self.position));
+                if let Some(reference) = &mut self.reference {
+                    reference.check.skip(stop.since(self.position));
+                }
                 self.position = stop;
                 self.advance_overlap();
                 self.endpointer.advance(stop);
@@ -689,6 +701,9 @@ impl Detector {
         self.path.change_rate(to.rate, self.position);
         let parsed = self.config.parse(to.rate);
         self.parsed = parsed;
+        if let Some(reference) = &mut self.reference {
+            reference.check.set_near(to.rate);
+        }
         // Positions go on, so that a segment of the old format is never read from the new memory.
         self.retained = Retained::new(&self.config, &parsed, to, self.retained.end());
         self.format = to;
@@ -710,6 +725,9 @@ impl Detector {
         self.path.turn_mut().forget();
         self.segmenter = Segmenter::new(self.parsed.segmenter, at);
         self.endpointer = Endpointer::new(self.parsed.endpointer, at);
+        if let Some(reference) = &mut self.reference {
+            reference.reset(&self.config);
+        }
         let overlap = self.parsed.overlap;
         self.overlap = overlap.map(|config| OverlapTracker::new(config, at));
         self.watch = Watch::default();

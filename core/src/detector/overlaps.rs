@@ -14,7 +14,12 @@ impl Detector {
         };
         match input {
             Input::AgentStarted => overlap.agent_started(now),
-            Input::AgentStopped => overlap.agent_stopped(now),
+            Input::AgentStopped => {
+                overlap.agent_stopped(now);
+                if let Some(reference) = &mut self.reference {
+                    reference.check.stop();
+                }
+            }
             Input::AgentInterruptible(interruptible) => overlap.agent_interruptible(interruptible),
             Input::Words(words) => overlap.words(words, now),
             Input::Transcript { speech_end } => overlap.transcript(speech_end, now),
@@ -46,12 +51,19 @@ impl Detector {
                 voiced,
                 segment,
             });
+        // A voiced window while the agent speaks is worth the comparison, and no other.
+        let coherence = self
+            .reference
+            .as_ref()
+            .filter(|_| speech.is_some() && overlap.awaits_claim())
+            .map(|reference| reference.check.coherence());
         overlap.window(Heard {
             start,
             end,
             decided_at: self.position,
             speech,
             turn: self.endpointer.turn(),
+            coherence,
         });
         self.take_overlap_outputs();
     }

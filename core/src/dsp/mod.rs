@@ -1,8 +1,10 @@
 //! Signal maths that models share.
 
+mod echo;
 mod log_mel;
 mod mel_frames;
 
+pub(crate) use echo::EchoCheck;
 pub(crate) use log_mel::{HOP, MelFrame};
 pub use log_mel::{
     LogMel, MEL_BANDS, MEL_FRAMES, MEL_SAMPLES, MelFeatures, MelScratch, boxed_features,

@@ -15,4 +15,6 @@ pub(crate) struct OverlapConfig {
     pub(crate) false_interruption_timeout: Option<SampleCount>,
     /// How long after the last voiced sample an overlap that lacks only words waits for them.
     pub(crate) words_wait: SampleCount,
+    /// From this coherence on it is the agent's own voice.
+    pub(crate) own_voice_threshold: f32,
 }

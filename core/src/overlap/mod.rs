@@ -23,6 +23,8 @@ pub(crate) struct Heard {
     pub(crate) speech: Option<Speech>,
     /// The open turn.
     pub(crate) turn: Option<u64>,
+    /// How well the agent's playback explains it, if somebody compares them.
+    pub(crate) coherence: Option<f32>,
 }
 
 /// Speech that is open or seems to begin.
@@ -48,7 +50,7 @@ pub(crate) struct Speech {
 /// * **Overlap.** It begins with the first voiced window of confirmed speech that lies, at least in part, in the agent's
 ///   speech, and ends with that speech or the agent's. It gets exactly one verdict.
 /// * **Claim.** At the first voiced window (or input of words) at which the overlap has its duration and its words, is
-///   past the playback guard, and the agent's speech can be interrupted.
+///   past the playback guard, is not the agent's own voice, and the agent's speech can be interrupted.
 /// * **Brief.** Any other overlap, when it ends. One that lacks nothing but words waits for them behind its end, until
 ///   `words_wait`, the next speech, or the end of the agent's speech.
 /// * **One claim.** After a claim the rest of the agent's speech has no more overlaps, unless the claim proves false.
@@ -74,6 +76,9 @@ pub(crate) struct OverlapTracker {
     verdict: Option<(u64, OverlapVerdict)>,
     outbox: [Option<Event>; OUTBOX],
 }
+
+/// Weight of the newest voiced window in an overlap's coherence: about 130 ms of voice, so that one lucky window decides nothing.
+const COHERENCE_WEIGHT: f32 = 0.25;
 
 /// Most events between two polls: a window may end the wait of one overlap and claim another, and end one; two timers.
 const OUTBOX: usize = 4;
@@ -314,6 +319,11 @@ impl OverlapTracker {
         self.now = self.now.max(now);
     }
 
+    /// Whether it matters how well the agent's playback explains the next window.
+    pub(crate) fn awaits_claim(&self) -> bool {
+        self.agent.is_some_and(|agent| !agent.claimed)
+    }
+
     /// The next thing it has to say.
     pub(crate) fn poll(&mut self) -> Option<Event> {
         let event = self.outbox[0].take();
@@ -442,6 +452,10 @@ impl OverlapTracker {
         });
         overlap.until = window.end;
         overlap.facts.speech_duration = overlap.facts.speech_duration + over;
+        let before = overlap.facts.coherence;
+        overlap.facts.coherence = window
+            .coherence
+            .map(|now| before.map_or(now, |before| before + COHERENCE_WEIGHT * (now - before)));
     }
 
     /// Makes the overlap a claim if it lacks nothing: the one that waits for words, or the one that is open.
@@ -491,7 +505,12 @@ impl OverlapTracker {
         let config = &self.config;
         let guard_end = agent.since + config.playback_guard;
         let words = overlap.facts.words.unwrap_or(0);
+        let coherence = overlap.facts.coherence.unwrap_or(0.0);
         let checks = [
+            (
+                BriefReason::OwnVoice,
+                coherence >= config.own_voice_threshold,
+            ),
             (
                 BriefReason::TooShort,
                 overlap.facts.speech_duration < config.min_duration,

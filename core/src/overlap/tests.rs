@@ -18,4 +18,5 @@ const BASE: OverlapConfig = OverlapConfig {
     playback_guard: SampleCount::ZERO,
     false_interruption_timeout: Some(SampleCount(32_000)),
     words_wait: SampleCount::ZERO,
+    own_voice_threshold: 0.8,
 };

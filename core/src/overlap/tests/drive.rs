@@ -48,6 +48,7 @@ pub(super) struct Stream {
     pub(super) stride: Option<u64>,
     /// Samples of the stream per sample of the script.
     pub(super) factor: u64,
+    pub(super) coherence: Option<f32>,
     speech: Option<Speech>,
     last_voiced: u64,
     silent: u64,
@@ -67,6 +68,7 @@ impl Stream {
             min_silence: MIN_SILENCE,
             stride: None,
             factor: 1,
+            coherence: None,
             speech: None,
             last_voiced: origin,
             silent: 0,
@@ -198,6 +200,7 @@ impl Stream {
                 ..speech
             }),
             turn: segment.map(turn_of),
+            coherence: self.coherence,
         });
         self.poll();
         if over {

@@ -45,6 +45,7 @@ fn config() -> impl Strategy<Value = OverlapConfig> {
                 playback_guard,
                 false_interruption_timeout: timeout,
                 words_wait,
+                own_voice_threshold: 0.8,
             },
         )
 }

@@ -518,3 +518,28 @@ fn a_verdict_is_about_its_own_segment() {
     assert_eq!(stream.tracker.is_interruption(0), Some(false));
     assert_eq!(stream.tracker.is_interruption(1), None);
 }
+
+#[test]
+fn the_agents_own_voice_is_no_claim_until_the_user_is_heard() {
+    let mut stream = over_agent(BASE);
+    stream.coherence = Some(0.95);
+    stream.voiced(40).silent(8);
+    let brief = only_brief(&stream);
+    assert_eq!(brief.reason, BriefReason::OwnVoice);
+    assert_eq!(brief.facts.coherence, Some(0.95));
+    // The user joins in: some windows later the echo explains too little.
+    stream.voiced(40);
+    stream.coherence = Some(0.5);
+    stream.voiced(1);
+    assert_eq!(claims(&stream), [], "one window is not enough");
+    stream.voiced(1);
+    assert_eq!(claims(&stream).len(), 1);
+}
+
+#[test]
+fn short_echo_is_called_echo() {
+    let mut stream = over_agent(BASE);
+    stream.coherence = Some(0.9);
+    stream.voiced(3).silent(8);
+    assert_eq!(only_brief(&stream).reason, BriefReason::OwnVoice);
+}

@@ -4,7 +4,10 @@
 mod common;
 
 use common::{conversation, everything, quick, run};
-use listenkit::{Detector, DetectorConfig, Frame, InputError, SampleFormat, SampleRate};
+use listenkit::{
+    Detector, DetectorConfig, Frame, Input, InputError, Output, SampleCount, SampleFormat,
+    SampleRate,
+};
 
 #[test]
 fn values_that_are_not_numbers_do_not_poison_the_stream() {
@@ -145,4 +148,31 @@ fn empty_blocks_and_flushes_are_harmless() {
         assert_eq!(detector.reset().count(), 0);
     }
     assert_eq!(detector.stats().windows, 0);
+}
+
+/// Gaps that leave no position: the 16 kHz audio of turn models runs out of numbers before the stream at 8 kHz does.
+#[test]
+fn gaps_to_the_end_of_time_are_survived() {
+    let case = conversation();
+    for hz in [8_000, 16_000, 48_000] {
+        let rate = SampleRate::new(hz).expect("a rate");
+        for gap in [u64::MAX / 2, u64::MAX] {
+            let mut detector = Detector::new(everything(rate), common::vad()).expect("valid");
+            for _ in 0..3 {
+                for block in case.pcm[..48_000].chunks(480) {
+                    let mut outputs = detector.process(Frame::i16(block)).expect("taken");
+                    while let Some(output) = outputs.next() {
+                        if let Output::TurnQuery(query) = output {
+                            assert!(outputs.turn_audio(&query).len() <= 8 * 16_000);
+                        }
+                    }
+                }
+                for _ in detector
+                    .handle(Input::Gap(SampleCount(gap)))
+                    .expect("taken")
+                {}
+            }
+            assert!(detector.position().0 > u64::MAX / 2);
+        }
+    }
 }

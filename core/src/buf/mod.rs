@@ -36,7 +36,9 @@ impl<T: Copy + Default> History<T> {
         if capacity == 0 {
             return;
         }
-        self.written += (values.len() / self.width) as u64;
+        let samples = (values.len() / self.width) as u64;
+        // A host can say that so much is missing that no position is left; time stops there, as it does for `SamplePos`.
+        self.written = self.written.saturating_add(samples);
         // Of a block longer than the ring only the end can stay.
         let values = &values[values.len().saturating_sub(capacity)..];
         let end = self.index(self.written);

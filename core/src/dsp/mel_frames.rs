@@ -78,10 +78,13 @@ impl MelRing {
         }
         for _ in 0..most {
             let position = self.frames.end() * HOP as u64;
-            let Some(start) = position.checked_sub(REACH as u64) else {
+            let reach = REACH as u64;
+            let (Some(start), Some(end)) =
+                (position.checked_sub(reach), position.checked_add(reach))
+            else {
                 return;
             };
-            let Some((head, tail)) = samples.range(start, position + REACH as u64) else {
+            let Some((head, tail)) = samples.range(start, end) else {
                 return;
             };
             let frame = self.log_mel.frame_of(head, tail, &mut self.scratch);

@@ -185,6 +185,51 @@ fn damaged_and_foreign_weights_are_refused() {
     ));
 }
 
+/// The checksum of a container, by its definition.
+#[cfg(feature = "embedded-smart-turn")]
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg())
+        })
+    })
+}
+
+/// A file may be sound and its numbers absurd: largest scales, weights of -128, scales of 0. What comes out is a probability
+/// all the same, because `Probability` takes NaN for 0, and nothing overflows on the way.
+#[cfg(feature = "embedded-smart-turn")]
+#[test]
+fn absurd_weights_have_an_answer() {
+    let good = listenkit_models::SMART_TURN;
+    let number = |at: usize| u32::from_le_bytes(good[at..at + 4].try_into().expect("four"));
+    // The table of `models/container.py`, for where the values begin.
+    let (mut at, mut first) = (24, good.len());
+    for _ in 0..number(20) {
+        at += 2 + usize::from(u16::from_le_bytes([good[at], good[at + 1]]));
+        at += 2 + 4 * usize::from(good[at + 1]);
+        first = first.min(number(at) as usize);
+        at += 4;
+    }
+    for pattern in [f32::MAX.to_bits(), 0, 0x8080_8080, 0xff7f_ff80] {
+        let mut file = good.to_vec();
+        for four in file[first..].as_chunks_mut::<4>().0 {
+            *four = pattern.to_le_bytes();
+        }
+        let crc = crc32(&file[16..]);
+        file[12..16].copy_from_slice(&crc.to_le_bytes());
+        for precision in [Precision::Fast, Precision::Exact] {
+            for level in [KernelLevel::Portable, Level::detect().kind()] {
+                let model = SmartTurn::from_bytes(&file, precision, level).expect("well formed");
+                let p = model.session().probability(&features(0, 300)).value();
+                assert!(
+                    (0.0..=1.0).contains(&p),
+                    "{pattern:x} {precision:?} {level}"
+                );
+            }
+        }
+    }
+}
+
 #[cfg(feature = "embedded-smart-turn")]
 #[test]
 fn thresholds_can_be_replaced_by_those_of_this_model_only() {

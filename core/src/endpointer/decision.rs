@@ -32,7 +32,7 @@ pub(super) struct Rules {
     pub(super) wait_rule: WaitRule,
     pub(super) fusion: Fusion,
     pub(super) answers: AnswerRule,
-    /// How long after the last voiced sample the audio model may answer; `None` if none is in use.
+    /// How long after the last voiced sample the audio model may answer; `None` if none is in use, or it has no weight.
     pub(super) audio_timeout: Option<SampleCount>,
     /// The same for the text model.
     pub(super) text_timeout: Option<SampleCount>,
@@ -141,13 +141,14 @@ impl Turn {
         };
         // Cues are waited for by nobody, but where they change the decision it falls when they come.
         let now_or_never = |said: Option<SamplePos>| said.map(|at| after(rules.max).min(at));
-        let audio = rules
-            .audio_timeout
-            .map(|timeout| awaited(timeout, self.pause.audio_at()));
-        let text = rules.text_timeout.map_or_else(
-            || now_or_never(self.pause.text_at()),
-            |timeout| Some(awaited(timeout, self.pause.text_at())),
-        );
+        let of_model = |timeout: Option<SampleCount>, said: Option<SamplePos>| {
+            timeout.map_or_else(
+                || now_or_never(said),
+                |timeout| Some(awaited(timeout, said)),
+            )
+        };
+        let audio = of_model(rules.audio_timeout, self.pause.audio_at());
+        let text = of_model(rules.text_timeout, self.pause.text_at());
         for (at, wait) in [
             (audio, Wait::Model),
             (text, Wait::Text),

@@ -510,15 +510,19 @@ impl Endpointer {
             table.delays(self.expectation, base, spoken, lean)
         });
         let model = self.config.model;
+        let fusion = self.config.fusion;
+        // What has no weight changes nothing: nobody waits for it.
+        let audio_timeout = model.filter(|_| fusion.audio > 0.0).map(|m| m.timeout);
+        let text_timeout = self.config.text_timeout.filter(|_| fusion.text > 0.0);
         Rules {
             expectation: self.expectation,
             min,
             max,
             wait_rule: self.config.wait_rule,
-            fusion: self.config.fusion,
+            fusion,
             answers: model.map_or(AnswerRule::default(), |model| model.answers),
-            audio_timeout: model.map(|model| model.timeout),
-            text_timeout: self.config.text_timeout,
+            audio_timeout,
+            text_timeout,
             transcript_wait: self.config.transcript_wait,
         }
     }

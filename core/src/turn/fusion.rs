@@ -17,9 +17,9 @@ use crate::units::{Probability, SampleCount};
 /// `fused = sigmoid( audio * (logit(p) - logit(threshold)) + text * (the same of the text) + cues * lean )`
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fusion {
-    /// Weight of the audio model, 0.0..=10.0; 0 leaves it out.
+    /// Weight of the audio model, 0.0..=10.0; 0 leaves it out: it is asked and in the record, and not waited for.
     pub audio: f32,
-    /// Weight of the text model, 0.0..=10.0; 0 leaves it out.
+    /// Weight of the text model, 0.0..=10.0; 0 leaves it out in the same way.
     pub text: f32,
     /// Log-odds of a lean of 1, 0.0..=10.0; 0 leaves the wording out.
     pub cues: f32,
@@ -51,7 +51,8 @@ impl Fusion {
         let model = |weight: f32, vote: Option<(Probability, Probability)>| {
             let (probability, threshold) = vote.filter(|_| weight > 0.0)?;
             let distance = logit(probability) - logit(threshold);
-            let limit = f64::from(self.limit);
+            // The fields are anybody's: a limit that is none keeps every distance at 0.
+            let limit = f64::from(self.limit).max(0.0);
             Some(f64::from(weight) * distance.clamp(-limit, limit))
         };
         let wording = cues

@@ -220,9 +220,11 @@ impl Oracle {
 
     /// The times that the two models are given.
     fn timeouts(&self) -> [Option<u64>; 2] {
+        let weighs = self.config.fusion;
+        let (audio, text) = (self.config.model, self.config.text_timeout);
         [
-            self.config.model.map(|m| m.timeout.0),
-            self.config.text_timeout.map(|t| t.0),
+            audio.map(|m| m.timeout.0).filter(|_| weighs.audio > 0.0),
+            text.map(|t| t.0).filter(|_| weighs.text > 0.0),
         ]
     }
 

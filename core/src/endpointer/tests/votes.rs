@@ -65,6 +65,34 @@ fn a_source_that_stays_silent_costs_its_own_timeout_and_no_more() {
     assert_eq!((end.votes.fused, end.chosen_delay), (None, ms(1000)));
 }
 
+/// A model may run only for the record.
+#[test]
+fn a_source_without_weight_is_heard_but_not_waited_for() {
+    let without = |audio: f32, text: f32| EndpointerConfig {
+        fusion: Fusion {
+            audio,
+            text,
+            ..Fusion::DEFAULT
+        },
+        ..with_both()
+    };
+    let mut rig = Rig::new(without(0.0, 0.0));
+    rig.speech(10).silence(5).answer(0, 0.1).silence(40);
+    let end = rig.end();
+    assert_eq!(verdict(&end), (Wait::Min, Silence, 300));
+    assert_eq!(
+        (end.votes.probability(), end.votes.fused),
+        (Some(p(0.1)), None)
+    );
+    assert_eq!(end.silence_delay, ms(300));
+    let mut rig = Rig::new(without(1.0, 0.0));
+    rig.speech(10).silence(5).answer(0, 0.9).silence(40);
+    assert_eq!(verdict(&rig.end()), (Wait::Min, Complete, 300));
+    let mut rig = Rig::new(without(0.0, 1.0));
+    rig.speech(10).silence(5).text(0.5).silence(40);
+    assert_eq!(verdict(&rig.end()), (Wait::Min, Complete, 300));
+}
+
 #[test]
 fn a_text_model_can_overrule_the_audio_model_and_the_other_way_round() {
     // 0.6 against 0.5 is little; 0.01 against 0.1 is much.

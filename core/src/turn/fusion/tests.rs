@@ -277,3 +277,45 @@ fn weights_out_of_range_are_found() {
         assert_eq!(fusion.wrong().map(|wrong| wrong.0), Some("fusion limit"));
     }
 }
+
+/// The fields are public and `DetectorConfig` is not the only way in.
+#[test]
+fn weights_and_limits_out_of_range_have_an_answer() {
+    let votes = (model(p(0.9), p(0.2)), lean(-1.0));
+    for odd in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -1.0, f32::MAX] {
+        for fusion in [
+            Fusion {
+                limit: odd,
+                ..Fusion::DEFAULT
+            },
+            Fusion {
+                audio: odd,
+                ..Fusion::DEFAULT
+            },
+            Fusion {
+                cues: odd,
+                ..Fusion::DEFAULT
+            },
+            Fusion {
+                audio: odd,
+                text: odd,
+                cues: odd,
+                limit: odd,
+            },
+        ] {
+            let fused = fusion.fuse(votes.0, None, votes.1);
+            let within = |p: Probability| (0.0..=1.0).contains(&p.value());
+            assert!(fused.is_none_or(within), "{fusion:?}: {fused:?}");
+        }
+        let limit = Fusion {
+            limit: odd,
+            ..Fusion::DEFAULT
+        };
+        let fused = limit.fuse(votes.0, None, None).expect("a vote");
+        assert_eq!(
+            fused.value() > 0.5,
+            odd > 0.0,
+            "a limit that is none: undecided"
+        );
+    }
+}

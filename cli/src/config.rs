@@ -265,6 +265,8 @@ fn parse_duration(text: &str) -> Option<Duration> {
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     settings: Settings,
+    /// The same as they were written.
+    written: toml::Table,
     /// What the settings were read from, for errors.
     from: String,
     model_rate: Option<VadRate>,
@@ -306,6 +308,7 @@ impl ConfigArgs {
             })?;
             table.insert(key.into(), value);
         }
+        let written = table.clone();
         let settings = Settings::deserialize(table)
             .map_err(|error| Failure::usage(format!("{from}: {}", one_line(error.message()))))?;
         let model_rate = match settings.model_rate {
@@ -320,6 +323,7 @@ impl ConfigArgs {
         };
         Ok(Config {
             settings,
+            written,
             from,
             model_rate,
         })
@@ -360,6 +364,15 @@ fn one_line(text: &str) -> String {
 impl Config {
     /// The detector's settings for a stream of this format; `model` says whether a turn model answers it.
     pub(crate) fn detector(&self, format: Format, model: bool) -> DetectorConfig {
+        self.detector_under(format, model.then(|| self.policy()))
+    }
+
+    /// The same under another policy than the settings'; `None` is without a turn model.
+    pub(crate) fn detector_under(
+        &self,
+        format: Format,
+        policy: Option<TurnPolicy>,
+    ) -> DetectorConfig {
         let s = &self.settings;
         let mut config = match s.preset.unwrap_or(Preset::Default) {
             Preset::Default => DetectorConfig::new(format.rate),
@@ -398,8 +411,8 @@ impl Config {
         if let Some(channel) = s.channel {
             config = config.downmix(Downmix::Channel(channel));
         }
-        if model {
-            config = policed(config, self.policy(), s.preset.is_none());
+        if let Some(policy) = policy {
+            config = policed(config, policy, s.preset.is_none());
         } else if s.min_delay.is_some() || s.max_delay.is_some() || self.endpointing_is_set() {
             config = config.endpointing(self.endpointing(Endpointing::LEGACY));
         }
@@ -407,6 +420,37 @@ impl Config {
             config = config.min_silence_duration(duration);
         }
         config
+    }
+
+    /// Adds a setting that an option stands for to [`others`](Self::others).
+    pub(crate) fn keep(&mut self, key: &str, value: &str) {
+        self.written.insert(key.into(), value.into());
+    }
+
+    /// Those of the settings that say nothing about when a turn is over, as TOML: a recommended policy is to be used with them.
+    pub(crate) fn others(&self) -> String {
+        const OF_POLICY: [&str; 14] = [
+            "turn_model",
+            "min_delay",
+            "max_delay",
+            "unlikely_threshold",
+            "unlikely_thresholds",
+            "wait_rule",
+            "unfinished_at",
+            "finished_at",
+            "query_after",
+            "query_again",
+            "answers",
+            "model_timeout",
+            "endpointing",
+            "alpha",
+        ];
+        self.written
+            .iter()
+            .filter(|(key, _)| !OF_POLICY.contains(&key.as_str()))
+            .fold(String::new(), |out, (key, value)| {
+                format!("{out}{key:<20} = {value}\n")
+            })
     }
 
     /// The turn model to load, or `default` if the settings do not say.
@@ -425,6 +469,11 @@ impl Config {
 
     /// The policy in force with a turn model.
     pub(crate) fn policy(&self) -> TurnPolicy {
+        self.policy_for(self.language())
+    }
+
+    /// The same where this language is spoken.
+    pub(crate) fn policy_for(&self, language: Option<Language>) -> TurnPolicy {
         let s = &self.settings;
         let mut policy = match s.policy {
             Some(Taste::Fast) => TurnPolicy::FAST,
@@ -432,7 +481,7 @@ impl Config {
             Some(Taste::Patient) => TurnPolicy::PATIENT,
         };
         policy.endpointing = self.endpointing(policy.endpointing);
-        policy.audio_threshold = self.threshold(self.language(), policy.audio_threshold);
+        policy.audio_threshold = self.threshold(language, policy.audio_threshold);
         policy.wait_rule = self.wait_rule(policy.wait_rule);
         if let Some(Time(duration)) = s.query_after {
             policy.query_after = duration;
@@ -546,11 +595,7 @@ impl Config {
 
 /// A detector with a policy and the turn model's part of it. With `short_silence`, a segment ends no later than the
 /// shortest turn: no turn ends before its speech does.
-pub(crate) fn policed(
-    config: DetectorConfig,
-    policy: TurnPolicy,
-    short_silence: bool,
-) -> DetectorConfig {
+fn policed(config: DetectorConfig, policy: TurnPolicy, short_silence: bool) -> DetectorConfig {
     let config = config
         .turn_policy(policy)
         .turn_model(Some(policy.turn_model()));
@@ -632,6 +677,7 @@ mod tests {
     fn the_help_as_a_file_changes_nothing() {
         let settings = toml::from_str::<Settings>(HELP).expect("the help is TOML");
         let spelt = Config {
+            written: toml::Table::new(),
             settings,
             from: "help".into(),
             model_rate: None,

@@ -757,16 +757,43 @@ fn turn_prints_a_probability_a_recording() {
         );
     }
     assert_eq!(run(&["turn", "--at", "99", str(&file)]).code, 1);
+    let early = run(&["turn", "--at", "0.000001", str(&file)]);
+    assert!(
+        early.code == 2 && early.stdout.is_empty(),
+        "{}",
+        early.stderr
+    );
     assert_eq!(run(&["turn", "--at", "-1", str(&file)]).code, 2);
 }
 
-/// The conversation as one turn: its speaker pauses for 1.41, 0.54, 1.44 and 2.53 s.
+/// Only the end of a recording is kept, so that an hour needs no more memory than a minute.
+#[test]
+fn turn_hears_the_end_of_a_long_recording() {
+    let (spec, values) = wav_i16(&conversation());
+    let rate = spec.sample_rate as usize;
+    let answer = &values[rate * 106 / 10..rate * 113 / 10];
+    let said = |lead: usize, more: &[&str]| {
+        let mut input = le_bytes(&vec![0; lead * rate]);
+        input.extend(le_bytes(answer));
+        let args = ["turn", "-", "--json", "--rate", "48000"];
+        pipe(&[&args[..], more].concat(), &input).ok().json()[0].clone()
+    };
+    let p = |line: &Value| line["end_of_turn_probability"].as_f64().expect("there");
+    let (short, long) = (said(12, &[]), said(45, &[]));
+    assert_eq!(long["at_s"], 45.7);
+    // Printed with six digits; the resampler's sums may round differently.
+    assert!((p(&short) - p(&long)).abs() < 1e-4, "{short} {long}");
+    let (short, long) = (said(12, &["--at", "12.3"]), said(45, &["--at", "45.3"]));
+    assert!((p(&short) - p(&long)).abs() < 1e-4, "{short} {long}");
+}
+
+/// A French announcement as one turn: its speaker pauses for 0.70 s, and is heard again 0.77 s after the first sentence.
 fn manifest(folder: &Path) -> PathBuf {
     let path = folder.join("turns.jsonl");
-    let audio = conversation().canonicalize().expect("there");
-    let pauses = "[[3.296, 4.704], [6.432, 6.976], [9.088, 10.528], [11.104, 13.632]]";
+    let audio = fixtures().join("speech-fr-8k/audio.wav");
+    let audio = audio.canonicalize().expect("there");
     let text = format!(
-        "# One turn.\n{{\"audio\": {:?}, \"language\": \"en\", \"turn_end\": 16.128, \"pauses\": {pauses}}}\n",
+        "# One turn.\n{{\"audio\": {:?}, \"language\": \"fr\", \"turn_end\": 6.272, \"pauses\": [[2.72, 3.424]]}}\n",
         str(&audio)
     );
     std::fs::write(&path, text).expect("writable");
@@ -796,8 +823,20 @@ fn replay_scores_the_presets_and_a_sweep_recommends_settings_that_analyze_takes(
         str(&toml),
         "--plot",
         str(&svg),
+        "--set",
+        "min_speech_duration=64ms",
     ];
     let swept = run(&args).ok().json();
+    let best = swept.iter().filter(|line| line["recommended"] == true);
+    let best: Vec<&Value> = best.collect();
+    assert_eq!(best.len(), 1);
+    // What was found with other settings is recommended with them.
+    let recommended = std::fs::read_to_string(&toml).expect("written");
+    let settings = best[0]["settings"].as_str().expect("TOML");
+    assert!(
+        recommended.ends_with(settings) && settings.contains("min_speech_duration  = \"64ms\""),
+        "{recommended}"
+    );
     // Silence alone: as can be told from the label.
     let mut silences = 0;
     for line in swept.iter().filter(|line| line.get("silence_s").is_some()) {
@@ -811,7 +850,10 @@ fn replay_scores_the_presets_and_a_sweep_recommends_settings_that_analyze_takes(
             (wait - delay).abs() < 0.1,
             "{delay} s of silence, {wait} s waited"
         );
-        assert_eq!(cut_off, f64::from(u8::from(delay < 2.5)), "{delay} s");
+        // Between the two it depends on how the windows fall.
+        if !(0.68..0.78).contains(&delay) {
+            assert_eq!(cut_off, f64::from(u8::from(delay < 0.7)), "{delay} s");
+        }
         silences += 1;
     }
     assert!(silences > 8);
@@ -852,10 +894,96 @@ fn a_manifest_that_cannot_be_is_refused_with_its_line() {
             ran.stderr
         );
     }
-    let ran = run(&["replay", str(&manifest(&folder)), "--language", "fi"]);
+    let text = format!("{{\"audio\": {audio:?}, \"turn_end\": 16.1}}\n");
+    std::fs::write(&path, text.repeat(2)).expect("writable");
+    let twice = run(&["replay", str(&path)]);
     assert!(
-        ran.code == 2 && ran.stderr.contains("the manifest has en"),
+        twice.code == 2
+            && twice.stderr.contains("wrong.jsonl:2")
+            && twice.stderr.contains("line 1"),
+        "{}",
+        twice.stderr
+    );
+    std::fs::write(&path, &text).expect("writable");
+    let ran = run(&["replay", str(&path), "--language", "pt-BR"]);
+    assert!(
+        ran.code == 2 && ran.stderr.contains("names no languages"),
         "{}",
         ran.stderr
     );
+    let ran = run(&["replay", str(&manifest(&folder)), "--language", "fi"]);
+    assert!(
+        ran.code == 2 && ran.stderr.contains("the manifest has fr"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn a_manifest_is_read_however_an_editor_left_it() {
+    let folder = scratch("replay-editor");
+    let turns = folder.join("my turns");
+    std::fs::create_dir(&turns).expect("writable");
+    std::fs::copy(conversation(), turns.join("a b.wav")).expect("copied");
+    let line = "{\"audio\": \"a b.wav\", \"language\": \"en-US\", \"turn_end\": 3.296}";
+    let said = |text: String| {
+        let path = turns.join("m.jsonl");
+        std::fs::write(&path, text).expect("writable");
+        let ran = run(&["replay", str(&path), "--language", "en"]).ok();
+        ran.text().to_string()
+    };
+    let plain = said(format!("{line}\n"));
+    assert!(plain.contains("1 turn, 0 pauses"), "{plain}");
+    assert_eq!(said(format!("\u{feff}# turns\r\n\r\n{line}\r\n")), plain);
+}
+
+#[test]
+fn replay_tries_its_files_before_it_hears_anything() {
+    let folder = scratch("replay-files");
+    let manifest = manifest(&folder);
+    let before = std::fs::read(&manifest).expect("there");
+    let nowhere = folder.join("none/x.svg");
+    let (svg, toml) = (folder.join("x.svg"), folder.join("x.toml"));
+    for (more, code, says) in [
+        (["--plot", "x.gif"], 2, ".svg or .png"),
+        (["--plot", str(&nowhere)], 1, "folder does not exist"),
+        (["--out", str(&nowhere)], 1, "folder does not exist"),
+        (["--out", str(&folder)], 1, "is a folder"),
+        (["--out", str(&manifest)], 2, "is the manifest"),
+    ] {
+        let ran = run(&[&["replay", str(&manifest), "--sweep"], &more[..]].concat());
+        assert_eq!(ran.code, code, "{more:?}: {}", ran.stderr);
+        assert!(
+            ran.stderr.contains(says) && ran.stderr.lines().count() == 1 && ran.stdout.is_empty(),
+            "{more:?}: {}",
+            ran.stderr
+        );
+    }
+    let both = ["--plot", str(&svg), "--out", str(&svg)];
+    let ran = run(&[&["replay", str(&manifest), "--sweep"], &both[..]].concat());
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    assert_eq!(std::fs::read(&manifest).expect("there"), before);
+    assert!(!svg.exists() && !toml.exists(), "nothing is left behind");
+}
+
+#[test]
+fn replay_asks_each_language_by_its_own_threshold() {
+    let folder = scratch("replay-language");
+    let audio = conversation().canonicalize().expect("there");
+    let path = folder.join("turns.jsonl");
+    let text = format!(
+        "{{\"audio\": {:?}, \"language\": \"en\", \"turn_end\": 3.296}}\n",
+        str(&audio)
+    );
+    std::fs::write(&path, text).expect("writable");
+    let wait = |set: &str| {
+        let ran = run(&["replay", "--json", "--set", set, str(&path)]).ok();
+        ran.json()[0]["mean_wait_s"].as_f64().expect("a wait")
+    };
+    // The model is sure that this sentence is finished (0.99), but not that sure.
+    let (own, other) = (
+        wait("unlikely_thresholds={en=1.0}"),
+        wait("unlikely_thresholds={fi=1.0}"),
+    );
+    assert!(own > other + 0.3, "{own} and {other}");
 }

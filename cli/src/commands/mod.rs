@@ -10,7 +10,9 @@ mod timeline;
 pub(crate) mod turn;
 pub(crate) mod vad;
 
+use std::fs::OpenOptions;
 use std::io::{self, Write as _};
+use std::path::Path;
 
 use clap::ValueEnum;
 use listenkit::vad::{SileroVad, VadRate};
@@ -71,6 +73,27 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())
         .map_err(|error| Failure::output(&error))
+}
+
+/// Whether a file can be written; leaves everything as it was.
+pub(crate) fn try_writing(path: &Path) -> io::Result<()> {
+    let there = path.metadata();
+    // Opening a pipe waits for its reader, closing it sends it away.
+    if there
+        .as_ref()
+        .is_ok_and(|meta| !meta.is_file() && !meta.is_dir())
+    {
+        return Ok(());
+    }
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)?;
+    if there.is_err() {
+        std::fs::remove_file(path)?;
+    }
+    Ok(())
 }
 
 /// Tells what a recording's reader found wrong, on standard error.

@@ -1,7 +1,7 @@
 //! `listenkit replay`: labelled recordings under many policies, and what each of them costs.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use listenkit::{
@@ -9,8 +9,8 @@ use listenkit::{
 };
 
 use super::timeline::counted;
-use super::{load_turn_model, load_vad};
-use crate::config::{Config, ConfigArgs, policed};
+use super::{load_turn_model, load_vad, try_writing};
+use crate::config::{Config, ConfigArgs};
 use crate::failure::Failure;
 use crate::json::Line;
 use crate::plot::{Curve, Mark, Picture, TradeOff};
@@ -71,8 +71,35 @@ const WAITS: [f64; 3] = [0.3, 0.6, 1.0];
 const CUT_OFFS: [f64; 2] = [0.05, 0.10];
 
 pub(crate) fn run(args: &Args, kernel: Option<KernelLevel>) -> Result<(), Failure> {
-    let config = args.config.read()?;
+    let mut config = args.config.read()?;
+    let Some(precision) = config.turn_model(Some(Precision::Fast)) else {
+        return Err(Failure::usage(
+            "replay compares silence with a turn model; leave turn_model = \"none\" out",
+        ));
+    };
+    let precision = if args.exact {
+        config.keep("precision", "exact");
+        Precision::Exact
+    } else {
+        precision
+    };
     let picture = args.plot.as_deref().map(Picture::of).transpose()?;
+    // Before a sweep of some minutes has been for nothing.
+    for (path, option) in [(&args.plot, "--plot"), (&args.out, "--out")] {
+        let Some(path) = path else { continue };
+        if same_file(path, &args.manifest) {
+            return Err(Failure::usage(format!(
+                "{option} {}: is the manifest; choose another name",
+                path.display()
+            )));
+        }
+        try_writing(path).map_err(|error| Failure::writing(path, &error))?;
+    }
+    if args.plot.is_some() && args.plot == args.out {
+        return Err(Failure::usage(
+            "--plot and --out name the same file; choose two",
+        ));
+    }
     let language = match &args.language {
         None => None,
         Some(tag) => Some(Language::parse(tag).ok_or_else(|| {
@@ -82,17 +109,6 @@ pub(crate) fn run(args: &Args, kernel: Option<KernelLevel>) -> Result<(), Failur
         })?),
     };
     let recordings = run::load(&args.manifest, language.as_ref().map(Language::base))?;
-    let precision = if args.exact {
-        Some(Precision::Exact)
-    } else {
-        config.turn_model(Some(Precision::Fast))
-    };
-    let Some(precision) = precision else {
-        return Err(Failure::usage(
-            "replay compares silence with a turn model; leave turn_model = \"none\" out",
-        ));
-    };
-
     let mut names = vec!["settings in force".to_string()];
     let mut candidates = vec![Candidate::Model(config.policy())];
     for (name, policy) in TurnPolicy::ALL {
@@ -108,7 +124,8 @@ pub(crate) fn run(args: &Args, kernel: Option<KernelLevel>) -> Result<(), Failur
 
     let setups: Vec<Setup<'_>> = candidates
         .iter()
-        .map(|candidate| setup(&config, *candidate))
+        .enumerate()
+        .map(|(at, candidate)| setup(&config, *candidate, at == IN_FORCE))
         .collect();
     let model = load_turn_model(precision, kernel)?;
     let make = || -> Result<Box<dyn TurnModel>, Failure> { Ok(Box::new(model.session())) };
@@ -123,41 +140,52 @@ pub(crate) fn run(args: &Args, kernel: Option<KernelLevel>) -> Result<(), Failur
         scores: &scores,
         named,
         silent: named..named + silent.len(),
+        others: config.others(),
     };
+    let best = args.sweep.then(|| all.recommended(args.cut_offs));
 
-    if args.json {
-        super::print(&all.json())?;
-    } else {
-        super::print(&all.header(config.answers_after()))?;
-        super::print(&all.presets())?;
-        if args.sweep {
-            super::print(&all.frontiers())?;
-        }
-    }
-    if !args.sweep {
-        return Ok(());
-    }
-    let best = all.recommended(args.cut_offs);
-    if !args.json {
-        super::print(&all.languages(best))?;
-        super::print(&all.recommendation(best, args.cut_offs))?;
-    }
-    if let (Some(path), Candidate::Model(policy)) = (&args.out, &candidates[best]) {
-        let text = format!("{}{}", all.comment(best), grid::toml(policy));
+    let recommended = best.map(|best| all.recommendation(best, args.cut_offs));
+    // Files first: a reader of standard output may go away.
+    if let (Some(path), Some(text)) = (&args.out, &recommended) {
         std::fs::write(path, text).map_err(|error| Failure::writing(path, &error))?;
     }
     if let (Some(path), Some(picture)) = (&args.plot, picture) {
         std::fs::write(path, all.plot().render(picture))
             .map_err(|error| Failure::writing(path, &error))?;
     }
+    if args.json {
+        return super::print(&all.json(best));
+    }
+    super::print(&all.header(config.answers_after()))?;
+    super::print(&all.presets())?;
+    if let (Some(best), Some(text)) = (best, &recommended) {
+        super::print(&all.frontiers())?;
+        super::print(&all.languages(best))?;
+        super::print(&format!("\n{text}"))?;
+    }
     Ok(())
 }
 
-/// The detector under a candidate.
-fn setup(config: &Config, candidate: Candidate) -> Setup<'_> {
-    Box::new(move |format: Format| -> DetectorConfig {
+/// Whether two paths lead to one file that is there.
+fn same_file(a: &Path, b: &Path) -> bool {
+    match (a.canonicalize(), b.canonicalize()) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => false,
+    }
+}
+
+/// The candidate that the settings describe: the first.
+const IN_FORCE: usize = 0;
+
+/// The detector under a candidate. With the settings `in_force` each language has its own threshold; a sweep tries one for all.
+fn setup(config: &Config, candidate: Candidate, in_force: bool) -> Setup<'_> {
+    Box::new(move |format: Format, language| -> DetectorConfig {
         match candidate {
-            Candidate::Model(policy) => policed(config.detector(format, true), policy, true),
+            Candidate::Model(_) if in_force => {
+                let language = language.or(config.language());
+                config.detector_under(format, Some(config.policy_for(language)))
+            }
+            Candidate::Model(policy) => config.detector_under(format, Some(policy)),
             Candidate::Silence(delay) => {
                 let silence = Duration::from_millis((delay.as_millis() as u64 / 32 * 32).min(250));
                 config
@@ -179,6 +207,8 @@ struct Results<'a> {
     named: usize,
     /// then silence alone, then the sweep.
     silent: std::ops::Range<usize>,
+    /// Settings in force that no policy holds: the recommendation keeps them.
+    others: String,
 }
 
 impl Results<'_> {
@@ -371,21 +401,13 @@ impl Results<'_> {
         out
     }
 
-    fn comment(&self, best: usize) -> String {
-        let score = self.scores[best];
-        format!(
-            "# Recommended by `listenkit replay` from {}: {:.1} % cut off, {:.0} ms mean wait.\n",
-            counted(score.turns as u64, "turn"),
-            100.0 * score.cut_off,
-            1000.0 * score.wait
-        )
-    }
-
+    /// The recommended settings, and what to expect of them.
     fn recommendation(&self, best: usize, cut_offs: f64) -> String {
         let Candidate::Model(policy) = self.candidates[best] else {
             return String::new();
         };
-        let unmet = if self.scores[best].cut_off > cut_offs {
+        let score = self.scores[best];
+        let unmet = if score.cut_off > cut_offs {
             format!(
                 "# No policy that was tried keeps cut-offs within {:.1} %; this one has the fewest.\n",
                 100.0 * cut_offs
@@ -393,10 +415,21 @@ impl Results<'_> {
         } else {
             String::new()
         };
-        format!("\n{}{unmet}{}", self.comment(best), grid::toml(&policy))
+        format!(
+            "# Recommended by `listenkit replay` from {}: {:.1} % cut off, {:.0} ms mean wait.\n{unmet}{}",
+            counted(score.turns as u64, "turn"),
+            100.0 * score.cut_off,
+            1000.0 * score.wait,
+            self.toml(&policy)
+        )
     }
 
-    fn json(&self) -> String {
+    /// A policy as settings for `--config`, with all else that was in force.
+    fn toml(&self, policy: &TurnPolicy) -> String {
+        format!("{}{}", grid::toml(policy), self.others)
+    }
+
+    fn json(&self, best: Option<usize>) -> String {
         let mut out = String::new();
         for (i, (candidate, score)) in self.candidates.iter().zip(self.scores).enumerate() {
             let line = Line::default()
@@ -408,7 +441,11 @@ impl Results<'_> {
                 .with("mean_wait_s", crate::json::seconds(score.wait));
             let line = match candidate {
                 Candidate::Silence(delay) => line.with("silence_s", delay.as_secs_f64()),
-                Candidate::Model(policy) => line.with("settings", grid::toml(policy)),
+                Candidate::Model(policy) => line.with("settings", self.toml(policy)),
+            };
+            let line = match best {
+                Some(best) => line.with("recommended", i == best),
+                None => line,
             };
             let _ = writeln!(out, "{line}");
         }
@@ -432,7 +469,10 @@ impl Results<'_> {
             subtitle: format!(
                 "{} in {} · Smart Turn v3.2 · best policies of {} tried",
                 counted(self.recordings.len() as u64, "turn"),
-                self.languages_spoken().join(" "),
+                match self.languages_spoken() {
+                    few if few.len() <= 8 => few.join(" "),
+                    many => counted(many.len() as u64, "language"),
+                },
                 self.swept().len()
             ),
             curves: vec![

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use listenkit::resample::Resampler;
 use listenkit::{KernelLevel, Precision, SampleRate, Samples, SmartTurnSession};
 
+use super::timeline::counted;
 use super::{RawArgs, load_turn_model, warn};
 use crate::audio::Source;
 use crate::failure::Failure;
@@ -87,13 +88,23 @@ fn one(args: &Args, model: &mut SmartTurnSession, file: &Path) -> Result<String,
     })
 }
 
+/// Seconds before the end that are kept at least: the model's eight, and what a resampler's filter reaches.
+const KEPT: usize = 10;
+
 /// The audio before `at` as the model hears it, and how long it is in seconds.
 fn mono_16k(source: &mut Source, at: Option<f64>) -> Result<(Vec<f32>, f64), Failure> {
     let format = source.format();
     let rate = f64::from(format.rate.hz());
     let wanted = at.map_or(u64::MAX, |at| (at * rate).round() as u64);
     let width = usize::from(format.channels);
+    let seconds = format.rate.hz() as usize;
     let mut mono: Vec<f32> = Vec::new();
+    let (mut dropped, mut limited) = (0_u64, 0_u64);
+    // As the detector does, and by as much.
+    let mut limit = |value: f32| {
+        limited += u64::from(value.abs() > 16.0);
+        value.clamp(-16.0, 16.0)
+    };
     while let Some(block) = source.next_block()? {
         if block.format != format {
             return Err(Failure::input(format!(
@@ -109,32 +120,53 @@ fn mono_16k(source: &mut Source, at: Option<f64>) -> Result<(Vec<f32>, f64), Fai
             Samples::F32(values) => mono.extend(
                 values
                     .chunks_exact(width)
-                    .map(|sample| sample.iter().sum::<f32>() / width as f32),
+                    .map(|sample| sample.iter().map(|&v| limit(v)).sum::<f32>() / width as f32),
             ),
         }
-        if mono.len() as u64 >= wanted {
+        if dropped + mono.len() as u64 >= wanted {
             break;
         }
+        // Whole seconds, so that the resampler's grid stays where it is.
+        let whole = mono.len() / seconds;
+        if whole > 3 * KEPT {
+            mono.drain(..(whole - KEPT) * seconds);
+            dropped += ((whole - KEPT) * seconds) as u64;
+        }
+    }
+    let heard = dropped + mono.len() as u64;
+    if limited > 0 {
+        eprintln!(
+            "warning: {}: {} far beyond full scale; heard as 16 times full scale",
+            source.name(),
+            counted(limited, "value")
+        );
     }
     if let Some(at) = at
-        && (mono.len() as u64) < wanted
+        && heard < wanted
     {
         return Err(Failure::input(format!(
-            "{}: lasts {:.3} s, --at {at} is beyond its end",
+            "{}: lasts {:.3} s, --at {at:?} is beyond its end",
             source.name(),
-            mono.len() as f64 / rate
+            heard as f64 / rate
         )));
     }
     if mono.is_empty() {
         return Err(Failure::input(format!("{}: holds no audio", source.name())));
     }
-    mono.truncate(usize::try_from(wanted).unwrap_or(usize::MAX));
+    if wanted == 0 {
+        return Err(Failure::usage(format!(
+            "--at {}: is before the first sample of {}; use a later time",
+            at.unwrap_or_default(),
+            source.name()
+        )));
+    }
+    mono.truncate(usize::try_from(wanted.saturating_sub(dropped)).unwrap_or(usize::MAX));
     for value in &mut mono {
         if !value.is_finite() {
             *value = 0.0;
         }
     }
-    let judged = mono.len() as f64 / rate;
+    let judged = heard.min(wanted) as f64 / rate;
     Ok((resampled(mono, format.rate), judged))
 }
 

@@ -33,6 +33,8 @@ pub struct Figure {
     pub activation: f32,
     /// Probability at which speech ends.
     pub deactivation: f32,
+    /// From this probability on a turn counts as finished for the turn model.
+    pub turn_threshold: f32,
     /// Speech, from its first to its last voiced sample.
     pub speech: Vec<Span>,
     /// Ends of turns.
@@ -244,7 +246,7 @@ impl Figure {
             entry(
                 scene,
                 &mut x,
-                "turn model: finished, or not",
+                &format!("turn model: finished, or not ({})", self.turn_threshold),
                 &|scene, x| {
                     dot(scene, (x + 6.0, y), true);
                     dot(scene, (x + 20.0, y), false);
@@ -692,6 +694,7 @@ mod tests {
                 .collect(),
             activation: 0.5,
             deactivation: 0.35,
+            turn_threshold: 0.5,
             speech: vec![Span {
                 start: duration * 0.2,
                 end: duration * 0.5,

@@ -116,20 +116,29 @@ impl TradeOff {
             scene.polyline(steps, color, 2.4);
         }
         self.legend(&mut scene);
+        let mut taken: Vec<(f32, f32, f32)> = Vec::new();
         for mark in self.marks.iter().filter(|mark| mark.wait <= max_wait) {
             let at = (x(mark.wait), y(mark.cut_off));
-            let d = 5.5;
-            scene.polygon(
-                vec![
-                    (at.0 - d, at.1),
-                    (at.0, at.1 - d),
-                    (at.0 + d, at.1),
-                    (at.0, at.1 + d),
-                ],
-                TURN,
-            );
+            diamond(&mut scene, at);
+            let width = text_width(&mark.name, 13.0, Weight::Bold);
+            let left = if at.0 + 10.0 + width > RIGHT {
+                at.0 - 10.0 - width
+            } else {
+                at.0 + 10.0
+            };
+            // Above its mark, or below it where another name is.
+            let free = |line: f32| {
+                taken.iter().all(|&(from, to, other)| {
+                    left > to || left + width < from || (line - other).abs() > 15.0
+                })
+            };
+            let line = [at.1 - 7.0, at.1 + 17.0, at.1 - 23.0]
+                .into_iter()
+                .find(|&line| free(line))
+                .unwrap_or(at.1 - 7.0);
+            taken.push((left, left + width, line));
             scene.text(
-                (at.0 + 10.0, at.1 - 7.0),
+                (left, line),
                 Anchor::Start,
                 13.0,
                 Weight::Bold,
@@ -156,7 +165,20 @@ impl TradeOff {
             );
             y += 22.0;
         }
+        if !self.marks.is_empty() {
+            let name = "presets";
+            let left = RIGHT - 16.0 - text_width(name, 14.0, Weight::Regular);
+            diamond(scene, (left - 23.0, y - 5.0));
+            scene.text((left, y), Anchor::Start, 14.0, Weight::Regular, INK, name);
+        }
     }
+}
+
+/// Marks one policy.
+fn diamond(scene: &mut Scene, (x, y): (f32, f32)) {
+    const D: f32 = 5.5;
+    let corners = vec![(x - D, y), (x, y - D), (x + D, y), (x, y + D)];
+    scene.polygon(corners, TURN);
 }
 
 fn axes(

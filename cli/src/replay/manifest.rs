@@ -1,5 +1,6 @@
 //! Labelled recordings: JSON lines that say where a turn ends and where its speaker only paused.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -44,9 +45,18 @@ const EXAMPLE: &str =
 /// # Errors
 /// [`Failure::Input`] if it cannot be read; [`Failure::Usage`] if a line is not a label, with its number.
 pub(crate) fn read(path: &Path) -> Result<Vec<Labelled>, Failure> {
-    let text = std::fs::read_to_string(path).map_err(|error| Failure::opening(path, &error))?;
+    let bytes = std::fs::read(path).map_err(|error| Failure::opening(path, &error))?;
+    let Ok(text) = String::from_utf8(bytes) else {
+        return Err(Failure::usage(format!(
+            "{}: is no manifest, which is UTF-8 text; a line is like {EXAMPLE}",
+            path.display()
+        )));
+    };
+    // Some editors mark UTF-8 at the start.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let folder = path.parent().unwrap_or(Path::new(""));
-    let mut turns = Vec::new();
+    let mut turns: Vec<Labelled> = Vec::new();
+    let mut lines = HashMap::new();
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
@@ -55,8 +65,15 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Labelled>, Failure> {
         let wrong =
             |what: String| Failure::usage(format!("{}:{}: {what}", path.display(), number + 1));
         let label: Line = serde_json::from_str(line)
-            .map_err(|error| wrong(format!("{error}; a line is like {EXAMPLE}")))?;
-        turns.push(check(label, folder).map_err(wrong)?);
+            .map_err(|error| wrong(format!("{}; a line is like {EXAMPLE}", told(&error))))?;
+        let turn = check(label, folder).map_err(wrong)?;
+        if let Some(first) = lines.insert(turn.audio.clone(), number + 1) {
+            return Err(wrong(format!(
+                "{} is in line {first} too; a recording holds one turn: cut it into one file a turn",
+                turn.audio.display()
+            )));
+        }
+        turns.push(turn);
     }
     if turns.is_empty() {
         return Err(Failure::usage(format!(
@@ -65,6 +82,16 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Labelled>, Failure> {
         )));
     }
     Ok(turns)
+}
+
+/// What is wrong with a line. Every line is read by itself: only the column says where.
+fn told(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    match text.strip_suffix(&place) {
+        Some(what) => format!("{what} at column {}", error.column()),
+        None => text,
+    }
 }
 
 fn check(label: Line, folder: &Path) -> Result<Labelled, String> {

@@ -15,6 +15,7 @@ use listenkit::{
 use super::manifest::Labelled;
 use super::score::Outcome;
 use crate::audio::{Buffer, Source};
+use crate::commands;
 use crate::failure::Failure;
 use crate::turns::{self, Hearer, TurnHost};
 
@@ -41,6 +42,7 @@ impl Recording {
         let mut source = Source::open(&label.audio, None)?;
         let format = source.format();
         let mut samples = Buffer::new(format.samples);
+        commands::warn(&mut source);
         while let Some(block) = source.next_block()? {
             if block.format != format {
                 return Err(Failure::input(format!(
@@ -50,6 +52,7 @@ impl Recording {
             }
             samples.extend(block.samples);
         }
+        commands::warn(&mut source);
         let this = Self {
             label,
             format,
@@ -72,8 +75,8 @@ impl Recording {
     }
 }
 
-/// How the detector is set up for a recording's format.
-pub(crate) type Setup<'a> = Box<dyn Fn(Format) -> DetectorConfig + Sync + 'a>;
+/// How the detector is set up for a recording's format and language.
+pub(crate) type Setup<'a> = Box<dyn Fn(Format, Option<Language>) -> DetectorConfig + Sync + 'a>;
 
 /// Makes the turn model of one thread.
 pub(crate) type MakeModel<'a> = dyn Fn() -> Result<Box<dyn TurnModel>, Failure> + Sync + 'a;
@@ -110,7 +113,8 @@ pub(crate) fn outcomes(
             let mut of = Vec::with_capacity(policies.len());
             for policy in policies {
                 host.again();
-                of.push(one(recording, policy(recording.format), &vad, &mut host)?);
+                let config = policy(recording.format, language);
+                of.push(one(recording, config, &vad, &mut host)?);
             }
             found.lock().expect("no thread panics with it")[at] = of;
             bar.inc(1);
@@ -218,10 +222,14 @@ pub(crate) fn load(path: &Path, language: Option<&str>) -> Result<Vec<Recording>
     languages.dedup();
     let kept: Vec<Labelled> = labels.into_iter().filter(spoken).collect();
     if kept.is_empty() {
+        let there = if languages.is_empty() {
+            "names no languages".into()
+        } else {
+            format!("has {}", languages.join(", "))
+        };
         return Err(Failure::usage(format!(
-            "--language {}: no turn is in it; the manifest has {}",
+            "--language {}: no turn is in it; the manifest {there}",
             language.unwrap_or_default(),
-            languages.join(", ")
         )));
     }
     kept.into_iter().map(Recording::load).collect()

@@ -98,10 +98,6 @@ fn checks(model: &str, kernel: Option<KernelLevel>) -> Vec<Check> {
 /// What onnxruntime answers to silence, from `core/tests/data/smart_turn.json`: far from 0 and 1, so that any error shows.
 const OF_SILENCE: f32 = 0.409_324;
 
-/// What byte arithmetic makes of it with AVX-512 and AVX2: silence is nothing that the model has learned. The portable kernels,
-/// which add in another order, say 0.313.
-const OF_SILENCE_IN_BYTES: f32 = 0.297_403;
-
 /// Asks Smart Turn about silence in both precisions.
 fn smart_turn(kernel: Option<KernelLevel>) -> Check {
     let mut check = Check {
@@ -109,11 +105,9 @@ fn smart_turn(kernel: Option<KernelLevel>) -> Check {
         kernel: "none".into(),
         verdict: Ok(()),
     };
-    // Kernels differ by 1e-5 in exact answers and by 0.016 in fast ones.
-    for (precision, expected, bound) in [
-        (Precision::Exact, OF_SILENCE, 1e-3),
-        (Precision::Fast, OF_SILENCE_IN_BYTES, 0.04),
-    ] {
+    // Kernels differ by 1e-5 in exact answers. Fast ones are up to 0.11 away from exact ones (docs/decisions/0006); of
+    // silence, which the model never learned, 0.07 to 0.11, by the order of additions. Wrong bytes answer near 0 or 1.
+    for (precision, bound) in [(Precision::Exact, 1e-3), (Precision::Fast, 0.2)] {
         let loaded = match kernel {
             Some(level) => SmartTurn::embedded_at(precision, level),
             None => SmartTurn::embedded(precision),
@@ -129,9 +123,9 @@ fn smart_turn(kernel: Option<KernelLevel>) -> Check {
         let found = smart_turn
             .session()
             .probability_of_audio(&[0.0; 16_000], &[]);
-        if (found.value() - expected).abs() > bound {
+        if (found.value() - OF_SILENCE).abs() > bound {
             check.verdict = Err(format!(
-                "{} answer to silence is {}, expected {expected}; please report this machine",
+                "{} answer to silence is {}, expected {OF_SILENCE}; please report this machine",
                 precision.name(),
                 found.value()
             ));

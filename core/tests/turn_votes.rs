@@ -238,11 +238,9 @@ fn presets_are_valid_and_as_fast_as_they_say() {
         };
         let rate = conversation().rate;
         for (probability, delay) in [
-            (policy.audio_threshold, policy.endpointing.min_delay()),
-            (
-                p(policy.audio_threshold.value() / 2.0),
-                policy.endpointing.max_delay(),
-            ),
+            // As sure as a model can be: beyond the grades of every preset.
+            (p(0.9999), policy.endpointing.min_delay()),
+            (p(0.0001), policy.endpointing.max_delay()),
         ] {
             let outputs = listen(config, |output, _| {
                 Vec::from_iter(answer(output, probability.value()))

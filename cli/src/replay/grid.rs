@@ -29,10 +29,10 @@ pub(crate) fn silence() -> Vec<Candidate> {
 ///
 /// Thresholds are dense where Smart Turn's best ones lie on public benchmarks (0.01 to 0.21) and reach to what it calls certain.
 pub(crate) fn model(base: TurnPolicy) -> Vec<Candidate> {
-    const THRESHOLDS: [f32; 9] = [0.01, 0.02, 0.05, 0.09, 0.21, 0.35, 0.5, 0.7, 0.9];
-    const MIN: [u64; 5] = [200, 300, 400, 500, 700];
+    const THRESHOLDS: [f32; 9] = [0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 0.95];
+    const MIN: [u64; 7] = [200, 300, 400, 500, 700, 1000, 1500];
     const MAX: [u64; 5] = [800, 1000, 1500, 2000, 3000];
-    const GRADES: [(f32, f32); 1] = [(0.1, 0.9)];
+    const GRADES: [(f32, f32); 1] = [(0.02, 0.98)];
     let graded = |(from, to)| WaitRule::Graded {
         unfinished_at: Probability::clamped(from),
         finished_at: Probability::clamped(to),

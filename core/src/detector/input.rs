@@ -43,6 +43,7 @@ pub enum Input {
     },
     /// What the dialogue expects the user to say: it holds for the open turn, or for the next one if none is open, and is
     /// [`Expectation::Free`] again when that turn is over.
+    /// Any turn ends it, also one that was cleared or spoken over the agent: best sent when the agent stops.
     Expect(Expectation),
     /// A final transcript arrived.
     Transcript {

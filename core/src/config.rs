@@ -495,6 +495,11 @@ impl DetectorConfig {
         }
     }
 
+    /// `prefix_padding_duration` in samples.
+    pub(crate) fn prefix_padding(&self, rate: SampleRate) -> SampleCount {
+        rate.samples(self.prefix_padding_duration)
+    }
+
     fn segmenter(&self, rate: SampleRate) -> SegmenterConfig {
         let silence = windows(self.min_silence_duration);
         let whole_silence = WINDOW_DURATION * silence;

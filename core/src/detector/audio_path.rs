@@ -7,8 +7,8 @@ use crate::vad::{SileroVad, StateGuard, VadState};
 
 use super::turn_history::TurnHistory;
 
-/// Most samples of mono input that are handled at once.
-pub(super) const BLOCK: usize = 512;
+/// Most samples of mono input that are handled at once: half of 10 ms at 48 kHz.
+pub(super) const BLOCK: usize = 240;
 
 /// A window the model has scored.
 #[derive(Clone, Copy, Debug)]

@@ -97,7 +97,7 @@ impl Detector {
 
     /// The next position at which something is decided without a window or an input.
     pub(super) fn deadline(&self) -> Option<SamplePos> {
-        let overlap = self.overlap.as_ref().and_then(OverlapTracker::deadline);
+        let overlap = self.overlap.as_deref().and_then(OverlapTracker::deadline);
         match (self.endpointer.deadline(), overlap) {
             (Some(turn), Some(overlap)) => Some(turn.min(overlap)),
             (turn, overlap) => turn.or(overlap),
@@ -109,7 +109,7 @@ impl Detector {
     }
 
     fn take_overlap_outputs(&mut self) {
-        while let Some(event) = self.overlap.as_mut().and_then(OverlapTracker::poll) {
+        while let Some(event) = self.overlap.as_deref_mut().and_then(OverlapTracker::poll) {
             match event {
                 Event::OverlapClaim(_) => self.stats.overlap_claims += 1,
                 Event::OverlapBrief(_) => self.stats.overlap_briefs += 1,

@@ -4,13 +4,13 @@ use super::TurnOutput;
 
 /// What waits to be polled.
 ///
-/// Twelve slots are enough. Between two polls lies at most one window or one host input. A window is three
-/// inputs and an advance. Before it the repeats of one pause may be due, and the end of its turn with a cancellation: five.
-/// It may begin speech (a cancellation), ask a first question or two, and end the turn it opened (two): ten. A host
-/// input may follow what was due (five), open a turn, ask about it, tell of a vote, and end it and cancel: nine.
+/// Six slots are enough for a caller who follows the protocol: what timers say is polled at their own positions. Between two
+/// polls lies at most one window or one host input. A window may begin speech (a cancellation), ask a question, and at the same
+/// position a repeat may be due and the turn end (with its cancellation): five. A host input may open a turn, ask about it, tell of a
+/// vote, and end it and cancel: five.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Outbox {
-    slots: [Option<TurnOutput>; 12],
+    slots: [Option<TurnOutput>; 6],
     first: usize,
     len: usize,
 }

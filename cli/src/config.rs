@@ -730,6 +730,7 @@ mod tests {
             "policy=patient",
             "max_delay=4s",
             "wait_rule=graded",
+            "unfinished_at=0.2",
             "finished_at=0.7",
             "query_again=[\"150ms\", \"300ms\"]",
             "answers=mean",

@@ -43,7 +43,7 @@ state_guard               = true      # keep the model from going deaf in long n
 # channel                 = 0         # listen to one channel, from 0 (the mean of all)
 
 # When a turn is over.
-# turn_model              = "smart-turn" # or "none": silence alone decides (analyze, replay: smart-turn; others: none)
+# turn_model              = "smart-turn" # or "none", or the path of a weight file (.lkw) (analyze, replay: smart-turn; others: none)
 precision                 = "fast"    # or "exact": the turn model in 8-bit or in floating-point arithmetic
 policy                    = "balanced" # or "fast", "patient": what holds with a turn model for the lines below, if left out
 # min_delay               = "500ms"   # silence after the last voiced sample that ends a finished turn (policy; 500ms without a turn model)
@@ -103,11 +103,27 @@ struct Settings {
     answers_after: Option<Time>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(try_from = "String")]
 enum Model {
     SmartTurn,
+    File(PathBuf),
     None,
+}
+
+impl TryFrom<String> for Model {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "smart-turn" => Ok(Self::SmartTurn),
+            "none" => Ok(Self::None),
+            path if path.ends_with(".lkw") => Ok(Self::File(path.into())),
+            other => Err(format!(
+                "turn_model is \"{other}\"; use smart-turn, none, or the path of a weight file (.lkw)"
+            )),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -462,8 +478,16 @@ impl Config {
         };
         match self.settings.turn_model {
             Some(Model::None) => None,
-            Some(Model::SmartTurn) => Some(precision),
+            Some(Model::SmartTurn | Model::File(_)) => Some(precision),
             None => default.map(|_| precision),
+        }
+    }
+
+    /// The weight file of the turn model, if it is not the built-in one.
+    pub(crate) fn turn_model_file(&self) -> Option<&Path> {
+        match &self.settings.turn_model {
+            Some(Model::File(path)) => Some(path),
+            _ => None,
         }
     }
 

@@ -987,3 +987,38 @@ fn replay_asks_each_language_by_its_own_threshold() {
     );
     assert!(own > other + 0.3, "{own} and {other}");
 }
+
+#[test]
+fn a_turn_model_may_come_from_a_file_and_must_be_one() {
+    let models = fixtures().join("../models");
+    let own = models.join("smart_turn/smart_turn.lkw");
+    let silero = models.join("silero_vad/silero_vad.lkw");
+    let clip = fixtures().join("speech-fr-8k/audio.wav");
+    let built_in = run(&["turn", str(&clip)]).ok();
+    let from_file = run(&["turn", "--model", str(&own), str(&clip)]).ok();
+    assert_eq!(from_file.text(), built_in.text());
+    let set = format!("turn_model={}", str(&silero));
+    for (args, says) in [
+        (
+            vec!["turn", "--model", str(&silero), str(&clip)],
+            "silero_vad.lkw",
+        ),
+        (vec!["analyze", "--set", &set, str(&clip)], "silero_vad.lkw"),
+        (
+            vec!["turn", "--model", "none.lkw", str(&clip)],
+            "no such file",
+        ),
+    ] {
+        let ran = run(&args);
+        assert_eq!(ran.code, 1, "{args:?}");
+        assert!(
+            ran.stderr.contains(says) && ran.stderr.lines().count() == 1,
+            "{}",
+            ran.stderr
+        );
+    }
+    assert_eq!(
+        run(&["analyze", "--set", "turn_model=whisper", str(&clip)]).code,
+        2
+    );
+}

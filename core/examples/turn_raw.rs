@@ -38,10 +38,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     let smart_turn = match (weights, level) {
-        (Some(bytes), Some(level)) => SmartTurn::from_bytes(&bytes, precision, level)?,
+        (Some(bytes), Some(level)) => SmartTurn::from_bytes_at(&bytes, precision, level)?,
         (Some(bytes), None) => {
             let fastest = SmartTurn::embedded(precision)?.kernel_level();
-            SmartTurn::from_bytes(&bytes, precision, fastest)?
+            SmartTurn::from_bytes_at(&bytes, precision, fastest)?
         }
         (None, Some(level)) => SmartTurn::embedded_at(precision, level)?,
         (None, None) => SmartTurn::embedded(precision)?,

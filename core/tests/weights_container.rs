@@ -217,12 +217,12 @@ fn smart_turn_with_damage_that_was_sealed_again_is_an_error_or_answers() {
             bytes[from + random(reach)] = random(256) as u8;
         }
         reseal(&mut bytes);
-        match SmartTurn::from_bytes(&bytes, Precision::Fast, KernelLevel::Portable) {
+        match SmartTurn::from_bytes_at(&bytes, Precision::Fast, KernelLevel::Portable) {
             Err(error) => refused += usize::from(!error.to_string().is_empty()),
             Ok(_) => {
                 let level = SmartTurn::embedded(Precision::Fast).expect("embedded");
                 let level = level.kernel_level();
-                let damaged = SmartTurn::from_bytes(&bytes, Precision::Fast, level);
+                let damaged = SmartTurn::from_bytes_at(&bytes, Precision::Fast, level);
                 let mut session = damaged.expect("it did load").session();
                 session.probability_of_audio(&[0.25; 16_000], &[]);
                 answered += 1;

@@ -70,7 +70,11 @@ pub(crate) fn run(args: &Args, kernel: Option<KernelLevel>) -> Result<(), Failur
         None => None,
     };
     let model = match config.turn_model(Some(Precision::Fast)) {
-        Some(precision) => Some(super::load_turn_model(precision, kernel)?),
+        Some(precision) => Some(super::load_turn_model(
+            precision,
+            kernel,
+            config.turn_model_file(),
+        )?),
         None => None,
     };
     // One file that cannot be read does not keep the others from being heard.

@@ -146,16 +146,31 @@ pub(crate) fn load_vad(rate: VadRate, kernel: Option<KernelLevel>) -> Result<Sil
     .map_err(unusable)
 }
 
-/// The embedded turn model, likewise.
+/// The turn model likewise: the embedded one, or that of a weight file.
 pub(crate) fn load_turn_model(
     precision: Precision,
     kernel: Option<KernelLevel>,
+    file: Option<&Path>,
 ) -> Result<SmartTurn, Failure> {
+    let Some(path) = file else {
+        return match kernel {
+            Some(level) => SmartTurn::embedded_at(precision, level),
+            None => SmartTurn::embedded(precision),
+        }
+        .map_err(unusable);
+    };
+    let bytes = std::fs::read(path).map_err(|error| Failure::opening(path, &error))?;
     match kernel {
-        Some(level) => SmartTurn::embedded_at(precision, level),
-        None => SmartTurn::embedded(precision),
+        Some(level) => SmartTurn::from_bytes_at(&bytes, precision, level),
+        None => SmartTurn::from_bytes(&bytes, precision),
     }
-    .map_err(unusable)
+    .map_err(|error| match error {
+        ModelError::KernelLevel { .. } => unusable(error),
+        _ => Failure::input(format!(
+            "{}: is no Smart Turn weight file: {error}; make one with models/smart_turn/convert.py",
+            path.display()
+        )),
+    })
 }
 
 fn unusable(error: ModelError) -> Failure {

@@ -127,7 +127,7 @@ pub(crate) fn run(args: &Args, kernel: Option<KernelLevel>) -> Result<(), Failur
         .enumerate()
         .map(|(at, candidate)| setup(&config, *candidate, at == IN_FORCE))
         .collect();
-    let model = load_turn_model(precision, kernel)?;
+    let model = load_turn_model(precision, kernel, config.turn_model_file())?;
     let make = || -> Result<Box<dyn TurnModel>, Failure> { Ok(Box::new(model.session())) };
     let vad = |format| load_vad(config.model_rate(format), kernel);
     let outcomes = run::outcomes(&recordings, &setups, &vad, &make, config.answers_after())?;

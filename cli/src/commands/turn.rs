@@ -29,6 +29,9 @@ pub(crate) struct Args {
     /// Compute in floating point throughout: slower, and the reference for the default
     #[arg(long)]
     exact: bool,
+    /// Weights of your own, converted by models/smart_turn/convert.py
+    #[arg(long, value_name = "FILE.lkw")]
+    model: Option<PathBuf>,
     /// Print one JSON object a recording
     #[arg(long)]
     json: bool,
@@ -49,7 +52,7 @@ pub(crate) fn run(args: &Args, kernel: Option<KernelLevel>) -> Result<(), Failur
     } else {
         Precision::Fast
     };
-    let mut model = load_turn_model(precision, kernel)?.session();
+    let mut model = load_turn_model(precision, kernel, args.model.as_deref())?.session();
     let mut failed = 0;
     for file in &args.files {
         match one(args, &mut model, file) {

@@ -9,7 +9,7 @@ pub(crate) fn run(data: &[u8]) {
         }
     }
     for precision in [Precision::Fast, Precision::Exact] {
-        if let Err(error) = SmartTurn::from_bytes(data, precision, KernelLevel::Portable) {
+        if let Err(error) = SmartTurn::from_bytes_at(data, precision, KernelLevel::Portable) {
             assert!(!error.to_string().is_empty());
         }
     }

@@ -79,16 +79,25 @@ impl SmartTurn {
     /// [`ModelError`] when this machine lacks the level, or the embedded weights are damaged.
     #[cfg(feature = "embedded-smart-turn")]
     pub fn embedded_at(precision: Precision, level: KernelLevel) -> Result<Self, ModelError> {
-        Self::from_bytes(listenkit_models::SMART_TURN, precision, level)
+        Self::from_bytes_at(listenkit_models::SMART_TURN, precision, level)
     }
 
-    /// The model in a weight file made by `models/smart_turn/convert.py`. The bytes are copied and may be dropped.
+    /// The model in a weight file made by `models/smart_turn/convert.py`, at the fastest kernel level of this machine. The bytes are
+    /// copied and may be dropped. The core opens no files: `SmartTurn::from_bytes(&std::fs::read(path)?, Precision::Fast)?`.
+    ///
+    /// # Errors
+    /// [`ModelError`] when the bytes are not this model's.
+    pub fn from_bytes(bytes: &[u8], precision: Precision) -> Result<Self, ModelError> {
+        Self::load(bytes, precision, Level::detect())
+    }
+
+    /// The same at the kernel level given.
     ///
     /// Their checksum, names, shapes and types are checked, but no answer is computed: that would take longer than all the rest.
     ///
     /// # Errors
     /// [`ModelError`] when this machine lacks the level, or the bytes are not this model's.
-    pub fn from_bytes(
+    pub fn from_bytes_at(
         bytes: &[u8],
         precision: Precision,
         level: KernelLevel,

@@ -167,7 +167,8 @@ fn a_context_is_judged_by_its_audio() {
 #[test]
 fn damaged_and_foreign_weights_are_refused() {
     let good = listenkit_models::SMART_TURN;
-    let load = |bytes: &[u8]| SmartTurn::from_bytes(bytes, Precision::Fast, KernelLevel::Portable);
+    let load =
+        |bytes: &[u8]| SmartTurn::from_bytes_at(bytes, Precision::Fast, KernelLevel::Portable);
     assert!(matches!(load(&[]), Err(ModelError::Magic { .. })));
     for len in [8, 23, 24, 1000, good.len() / 2, good.len() - 1] {
         assert!(load(&good[..len]).is_err(), "cut at {len}");
@@ -219,7 +220,7 @@ fn absurd_weights_have_an_answer() {
         file[12..16].copy_from_slice(&crc.to_le_bytes());
         for precision in [Precision::Fast, Precision::Exact] {
             for level in [KernelLevel::Portable, Level::detect().kind()] {
-                let model = SmartTurn::from_bytes(&file, precision, level).expect("well formed");
+                let model = SmartTurn::from_bytes_at(&file, precision, level).expect("well formed");
                 let p = model.session().probability(&features(0, 300)).value();
                 assert!(
                     (0.0..=1.0).contains(&p),

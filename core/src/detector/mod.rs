@@ -377,7 +377,8 @@ impl Detector {
                 self.close_epoch(EndReason::FormatChange);
             }
             // In a hurry the caller makes room: what closing said must not crowd out the next step.
-            if !self.queue.is_empty() && !(hurry && self.has_room()) {
+            let may_go_on = self.queue.is_empty() || (hurry && self.has_room());
+            if !may_go_on {
                 return 0;
             }
             self.change_format(format);

@@ -1,4 +1,5 @@
 //! Log-mel features: the same numbers as numpy and as the feature extraction that Smart Turn was made with.
+#![cfg(feature = "embedded-models")]
 
 mod common;
 

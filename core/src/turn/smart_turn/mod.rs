@@ -6,7 +6,7 @@
 mod attention;
 mod encoder;
 mod linear;
-#[cfg(test)]
+#[cfg(all(test, feature = "embedded-smart-turn"))]
 mod tests;
 mod weights;
 

@@ -38,7 +38,6 @@ fn number(i: usize) -> f32 {
     ((i * 7919 + 13) % 1009) as f32 / 500.0 - 1.0
 }
 
-#[cfg(feature = "embedded-smart-turn")]
 fn sessions(precision: Precision) -> Vec<SmartTurnSession> {
     Level::available()
         .map(|level| {
@@ -48,7 +47,6 @@ fn sessions(precision: Precision) -> Vec<SmartTurnSession> {
         .collect()
 }
 
-#[cfg(feature = "embedded-smart-turn")]
 #[test]
 fn exact_probabilities_are_onnxruntimes() {
     let mut session = SmartTurn::embedded(Precision::Exact)
@@ -61,7 +59,6 @@ fn exact_probabilities_are_onnxruntimes() {
     }
 }
 
-#[cfg(feature = "embedded-smart-turn")]
 #[test]
 fn fast_probabilities_are_near_exact_ones() {
     let mut session = SmartTurn::embedded(Precision::Fast)
@@ -76,7 +73,6 @@ fn fast_probabilities_are_near_exact_ones() {
     assert!(mean > 1e-5 && mean < 0.04, "mean difference {mean}");
 }
 
-#[cfg(feature = "embedded-smart-turn")]
 #[test]
 fn levels_agree_and_sessions_remember_nothing() {
     let (seed, quiet, _) = GOLDEN[0];
@@ -109,7 +105,6 @@ fn levels_agree_and_sessions_remember_nothing() {
     }
 }
 
-#[cfg(feature = "embedded-smart-turn")]
 #[test]
 fn wild_features_have_an_answer() {
     for precision in [Precision::Fast, Precision::Exact] {
@@ -127,7 +122,6 @@ fn wild_features_have_an_answer() {
     }
 }
 
-#[cfg(feature = "embedded-smart-turn")]
 #[test]
 fn a_context_is_judged_by_its_audio() {
     let mut session = SmartTurn::embedded(Precision::Fast)
@@ -163,7 +157,6 @@ fn a_context_is_judged_by_its_audio() {
     assert_eq!(session.end_of_turn(&context), Ok(None));
 }
 
-#[cfg(feature = "embedded-smart-turn")]
 #[test]
 fn damaged_and_foreign_weights_are_refused() {
     let good = listenkit_models::SMART_TURN;
@@ -187,7 +180,6 @@ fn damaged_and_foreign_weights_are_refused() {
 }
 
 /// The checksum of a container, by its definition.
-#[cfg(feature = "embedded-smart-turn")]
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
@@ -198,7 +190,6 @@ fn crc32(bytes: &[u8]) -> u32 {
 
 /// A file may be sound and its numbers absurd: largest scales, weights of -128, scales of 0. What comes out is a probability
 /// all the same, because `Probability` takes NaN for 0, and nothing overflows on the way.
-#[cfg(feature = "embedded-smart-turn")]
 #[test]
 fn absurd_weights_have_an_answer() {
     let good = listenkit_models::SMART_TURN;
@@ -231,7 +222,6 @@ fn absurd_weights_have_an_answer() {
     }
 }
 
-#[cfg(feature = "embedded-smart-turn")]
 #[test]
 fn thresholds_can_be_replaced_by_those_of_this_model_only() {
     let mut session = SmartTurn::embedded(Precision::Fast)

@@ -168,7 +168,10 @@ fn a_library_that_was_cut_off_is_an_error_and_no_crash() {
         assert!(
             matches!(
                 error,
-                ProbeError::Truncated { .. } | ProbeError::NotALibrary { .. }
+                // A small fake one may lose its table of names and little else.
+                ProbeError::Truncated { .. }
+                    | ProbeError::NotALibrary { .. }
+                    | ProbeError::NotOnnxRuntime { .. }
             ),
             "{len}: {error}"
         );

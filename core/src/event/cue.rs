@@ -142,6 +142,18 @@ impl CueSet {
         Cue::ALL.into_iter().filter(move |&cue| self.contains(cue))
     }
 
+    /// The set as a number, for bindings: bit n stands for [`Cue::ALL`]`[n]`. A bit never changes its meaning; new cues get new
+    /// bits.
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// The set of a number that [`bits`](Self::bits) gave. Bits that stand for no cue here are dropped: they come from a newer
+    /// version.
+    pub const fn from_bits(bits: u32) -> Self {
+        Self(bits & ((1 << Cue::ALL.len()) - 1))
+    }
+
     pub(crate) const fn insert(&mut self, cue: Cue) {
         self.0 |= 1 << cue as u8;
     }
@@ -171,5 +183,30 @@ impl fmt::Debug for CueSet {
     /// The names of its reasons.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.iter().map(Cue::as_str)).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bindings have these numbers in their headers.
+    #[test]
+    fn the_bit_of_a_cue_is_its_place_for_ever() {
+        for (n, cue) in Cue::ALL.into_iter().enumerate() {
+            assert_eq!(CueSet::from_iter([cue]).bits(), 1 << n, "{cue:?}");
+        }
+        let first = [Cue::Filler, Cue::Ellipsis, Cue::FullStop, Cue::FullAddress];
+        let bits = first.map(|cue| CueSet::from_iter([cue]).bits());
+        assert_eq!(bits, [1, 0x400, 0x800, 0x2_0000]);
+    }
+
+    #[test]
+    fn a_set_survives_being_a_number_and_unknown_bits_are_dropped() {
+        let set = CueSet::from_iter([Cue::Comma, Cue::FullAddress]);
+        assert_eq!(CueSet::from_bits(set.bits()), set);
+        assert_eq!(CueSet::from_bits(set.bits() | 1 << 31 | 1 << 18), set);
+        assert_eq!(CueSet::from_bits(u32::MAX).len(), Cue::ALL.len());
+        assert!(CueSet::from_bits(0).is_empty());
     }
 }

@@ -176,3 +176,60 @@ fn gaps_to_the_end_of_time_are_survived() {
         }
     }
 }
+
+/// Bindings keep a segment's place as two numbers, which may come back changed: what is read is then nothing or other audio, of the
+/// length asked for.
+#[test]
+fn a_forged_place_of_a_segment_reads_nothing_or_other_audio() {
+    let case = common::clip("speech-ru-16k-stereo");
+    let config = quick(case.rate).channels(2);
+    let vad = common::vad();
+    let mut silent = Detector::new(config, vad).expect("valid");
+    let mut detector = Detector::new(config.segment_audio(true), vad).expect("valid");
+    run(&mut silent, &case.pcm, 2, &[160]);
+    let outputs = run(&mut detector, &case.pcm, 2, &[160]);
+    let segments = common::segments(&outputs);
+    let segment = segments.last().expect("there is speech");
+    let key = segment.audio_key();
+    let kept = detector.audio_at(key, segment.len());
+    assert_eq!(kept, detector.audio(segment));
+    let (from, to) = (segment.start.0 as usize * 2, segment.end.0 as usize * 2);
+    assert!(kept.expect("still held").to_i16() == case.pcm[from..to]);
+
+    let mut seeded = common::Seeded(3);
+    let end = case.pcm.len() as u64 / 2;
+    let near = [
+        0,
+        1,
+        key - 1,
+        key,
+        key + 1,
+        end - 1,
+        end,
+        end + 1,
+        u64::MAX - 1,
+        u64::MAX,
+    ];
+    let mut read = [0, 0];
+    for _ in 0..20_000 {
+        let mut number = || match seeded.below(3) {
+            0 => near[seeded.below(near.len())],
+            1 => seeded.next() % (2 * end),
+            _ => seeded.next(),
+        };
+        let (key, len) = (number(), SampleCount(number()));
+        let audio = detector.audio_at(key, len);
+        if let Some(audio) = audio {
+            assert_eq!(audio.len() as u64, 2 * len.0);
+            let (from, to) = (2 * key as usize, 2 * (key + len.0) as usize);
+            assert!(audio.to_i16() == case.pcm[from..to], "this stream's own");
+        }
+        read[usize::from(audio.is_some())] += 1;
+        assert!(
+            silent
+                .audio_at(key, len)
+                .is_none_or(|audio| audio.is_empty())
+        );
+    }
+    assert!(read[0] > 1_000 && read[1] > 1_000, "{read:?}");
+}

@@ -273,10 +273,13 @@ impl Detector {
     /// The samples of a segment, at the input's own rate and format; `None` once they are overwritten. They last at least
     /// until the next audio is pushed after the segment came out.
     pub fn audio(&self, segment: &Segment) -> Option<Audio<'_>> {
-        let start = segment.audio_at.0;
-        let (head, tail) = self
-            .retained
-            .range(start, start.checked_add(segment.len().0)?)?;
+        self.audio_at(segment.audio_key(), segment.len())
+    }
+
+    /// [`audio`](Self::audio) for bindings whose events are plain data: `key` is the segment's
+    /// [`audio_key`](Segment::audio_key), `len` its length in samples. Any other pair gives `None` or other audio of this stream.
+    pub fn audio_at(&self, key: u64, len: SampleCount) -> Option<Audio<'_>> {
+        let (head, tail) = self.retained.range(key, key.checked_add(len.0)?)?;
         Some(Audio {
             format: self.format,
             head,

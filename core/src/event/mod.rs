@@ -199,8 +199,13 @@ pub struct Segment {
 }
 
 /// Place of a segment's first sample in the detector's memory. Not part of what the segment is, so all are equal.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct AudioAt(pub(crate) u64);
+
+impl AudioAt {
+    /// Of a segment whose audio nobody keeps.
+    pub(crate) const NOWHERE: Self = Self(u64::MAX);
+}
 
 impl PartialEq for AudioAt {
     fn eq(&self, _: &Self) -> bool {
@@ -217,6 +222,12 @@ impl Segment {
     /// Samples from start to end.
     pub const fn len(&self) -> SampleCount {
         self.end.since(self.start)
+    }
+
+    /// Where its audio lies in the memory of the detector it came from, for bindings whose events are plain data:
+    /// [`Detector::audio_at`](crate::Detector::audio_at) takes it back. `u64::MAX` for a segment that came from a [`Segmenter`](crate::Segmenter), whose audio is the caller's.
+    pub const fn audio_key(&self) -> u64 {
+        self.audio_at.0
     }
 
     /// Whether it holds no sample; never true of a segment from a detector.

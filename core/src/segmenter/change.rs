@@ -106,7 +106,7 @@ impl Change {
                 speech_duration,
                 continues,
                 reason,
-                audio_at: AudioAt::default(),
+                audio_at: AudioAt::NOWHERE,
             }),
         }
     }

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{clip, conversation, events, everything, quick, run};
-use listenkit::{Detector, Event, Frame, Output, SampleRate};
+use listenkit::{Detector, DetectorConfig, Event, Frame, Output, SampleRate, SileroVad, VadRate};
 
 /// `decided_at` must be true: with one sample less the event is not there, with that many it is.
 #[test]
@@ -73,6 +73,45 @@ fn a_window_is_decided_within_three_milliseconds_of_its_end() {
             case.pcm.len(),
             "windows cover the whole clip"
         );
+    }
+}
+
+/// `delay` is what windows wait for, at most, at any rate, and no window waits more than one sample less.
+#[test]
+fn a_window_waits_for_the_delay_that_is_stated() {
+    let narrow = SileroVad::embedded(VadRate::Hz8000).expect("the embedded weights load");
+    let mut stated = Vec::new();
+    for vad in [common::vad(), &narrow] {
+        for hz in [
+            8_000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000, 8_001,
+        ] {
+            let rate = SampleRate::new(hz).expect("valid");
+            let config = DetectorConfig::new(rate).report_windows(true);
+            let mut detector = Detector::new(config, vad).expect("valid");
+            // After 125 windows 8,001 Hz begins again, the others sooner.
+            let silence = vec![0; 5 * hz as usize];
+            let outputs = detector.process(Frame::i16(&silence)).expect("good frames");
+            let waits: Vec<u64> = events(&outputs.collect::<Vec<_>>())
+                .iter()
+                .filter_map(|event| match event {
+                    Event::Window(window) => Some(window.decided_at.since(window.end).0),
+                    _ => None,
+                })
+                .collect();
+            let delay = detector.delay().0;
+            assert!(waits.len() > 125, "{hz} Hz: {} windows", waits.len());
+            assert_eq!(waits.iter().max(), Some(&delay), "{hz} Hz: {waits:?}");
+            assert!(waits.iter().all(|&wait| wait + 1 >= delay), "{hz} Hz");
+            stated.push((vad.rate().hz(), hz, delay));
+        }
+    }
+    // 24 periods of the lower rate: 1.5 ms at 16 kHz. By hand, so that a delay of 0 cannot pass.
+    for expected in [
+        (16_000, 16_000, 0),
+        (16_000, 48_000, 70),
+        (16_000, 8_000, 24),
+    ] {
+        assert!(stated.contains(&expected), "{stated:?}");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::resample::{Resampler, ResamplerDesign};
 use crate::timeline::Epoch;
-use crate::units::{Probability, SamplePos, SampleRate};
+use crate::units::{Probability, SampleCount, SamplePos, SampleRate};
 use crate::vad::{SileroVad, StateGuard, VadState};
 
 use super::turn_history::TurnHistory;
@@ -137,6 +137,11 @@ impl AudioPath {
 
     pub(super) fn epoch_start(&self) -> SamplePos {
         self.epoch.start()
+    }
+
+    /// Most samples beyond the end of a window that are needed to score it.
+    pub(super) fn delay(&self) -> SampleCount {
+        SampleCount(self.resampler.longest_lag(self.window))
     }
 
     /// What turn models look at.

@@ -301,6 +301,13 @@ impl Detector {
         self.position
     }
 
+    /// Samples beyond the end of a window that are needed to score it, at the present rate: what the filter between the
+    /// input's rate and the model's looks ahead, 0 where the two are equal. For every window but those at the end of the
+    /// input, `decided_at - end` is this or, where the rates do not divide, sometimes one less.
+    pub fn delay(&self) -> SampleCount {
+        self.path.delay()
+    }
+
     /// The turn that is open, if one is. It has been named by a [`StartOfSpeech`](crate::StartOfSpeech), unless a transcript or the
     /// cut of a longer turn opened it.
     pub fn open_turn(&self) -> Option<u64> {

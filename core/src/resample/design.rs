@@ -184,6 +184,18 @@ impl ResamplerDesign {
         u64::try_from(whole + 1).unwrap_or(u64::MAX)
     }
 
+    /// See [`Resampler::longest_lag`](super::Resampler::longest_lag).
+    pub(super) fn longest_lag(&self, block: u64) -> u64 {
+        if self.is_copy() {
+            return 0;
+        }
+        // Block n ends `rest` / `phases` of an input after a whole one, where `rest` takes the multiples of what `block` and
+        // `phases` have in common. Its last output needs the inputs up to `delay - 1` outputs after that end.
+        let phases = self.phases as u64;
+        let rest = phases - greatest_common_divisor(block as usize, self.phases) as u64;
+        (rest + (self.delay as u64 - 1) * self.step as u64) / phases + 1
+    }
+
     /// Whether the rates are equal, so that there is nothing to filter.
     pub(super) fn is_copy(&self) -> bool {
         matches!(self.table, Table::Copy)

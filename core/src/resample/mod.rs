@@ -133,6 +133,12 @@ impl Resampler {
         self.design.inputs_for(index.saturating_add(skipped))
     }
 
+    /// Of an aligned stream whose outputs are taken in blocks of `block`: the inputs beyond the end of a block (rounded down)
+    /// that must be there before its last output can be written. At most; one less for some blocks where the rates do not divide.
+    pub(crate) fn longest_lag(&self, block: usize) -> u64 {
+        self.design.longest_lag(block as u64)
+    }
+
     /// Outputs that the next `input_len` inputs will give.
     pub fn output_len(&self, input_len: usize) -> usize {
         // A tail that was begun is given up by the next push.

@@ -328,42 +328,15 @@ impl DetectorConfig {
 
     /// Finds every value that is out of range and every contradiction, whatever the rate.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        self.check_thresholds()?;
+        self.check_segmenter()?;
         let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
         let ten = 10 * second;
-        within(
-            "min_speech_duration",
-            self.min_speech_duration,
-            Duration::ZERO,
-            ten,
-        )?;
-        within(
-            "min_silence_duration",
-            self.min_silence_duration,
-            Duration::ZERO,
-            ten,
-        )?;
-        within(
-            "prefix_padding_duration",
-            self.prefix_padding_duration,
-            Duration::ZERO,
-            ten,
-        )?;
-        within(
-            "max_segment_duration",
-            self.max_segment_duration,
-            2 * second,
-            MAX_SEGMENT,
-        )?;
         within(
             "starvation_duration",
             self.starvation_duration,
             WINDOW_DURATION,
             60 * minute,
         )?;
-        if let Some(tail) = self.tail_padding_duration {
-            within("tail_padding_duration", tail, Duration::ZERO, ten)?;
-        }
         if let Some(ceiling) = self.max_turn_duration {
             within("max_turn_duration", ceiling, second, 24 * 60 * minute)?;
         }
@@ -414,6 +387,40 @@ impl DetectorConfig {
                 name: "alpha",
                 given: alpha,
             });
+        }
+        Ok(())
+    }
+
+    /// The part of [`check`](Self::check) that a segmenter depends on.
+    pub(crate) fn check_segmenter(&self) -> Result<(), ConfigError> {
+        self.check_thresholds()?;
+        let ten = Duration::from_secs(10);
+        within(
+            "min_speech_duration",
+            self.min_speech_duration,
+            Duration::ZERO,
+            ten,
+        )?;
+        within(
+            "min_silence_duration",
+            self.min_silence_duration,
+            Duration::ZERO,
+            ten,
+        )?;
+        within(
+            "prefix_padding_duration",
+            self.prefix_padding_duration,
+            Duration::ZERO,
+            ten,
+        )?;
+        within(
+            "max_segment_duration",
+            self.max_segment_duration,
+            Duration::from_secs(2),
+            MAX_SEGMENT,
+        )?;
+        if let Some(tail) = self.tail_padding_duration {
+            within("tail_padding_duration", tail, Duration::ZERO, ten)?;
         }
         let finest = SampleRate::MAX;
         let needed = self
@@ -500,7 +507,7 @@ impl DetectorConfig {
         rate.samples(self.prefix_padding_duration)
     }
 
-    fn segmenter(&self, rate: SampleRate) -> SegmenterConfig {
+    pub(crate) fn segmenter(&self, rate: SampleRate) -> SegmenterConfig {
         let silence = windows(self.min_silence_duration);
         let whole_silence = WINDOW_DURATION * silence;
         let tail = self.tail_padding_duration.unwrap_or(whole_silence);

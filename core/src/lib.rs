@@ -38,7 +38,7 @@
 //!
 //! # The parts, each of use alone
 //! [`vad`] gives the probability of speech, for one stream or many at once; [`resample`] converts rates without aliasing and
-//! with a stated delay; [`nn`] reads weight files. The detector wires them to decisions.
+//! with a stated delay; [`Segmenter`] finds speech in the probabilities of any model; [`nn`] reads weight files. The detector wires them to decisions.
 
 mod buf;
 mod config;
@@ -52,6 +52,7 @@ mod overlap;
 pub mod pcm;
 pub mod resample;
 mod segmenter;
+mod segments;
 mod stats;
 mod timeline;
 mod turn;
@@ -71,6 +72,7 @@ pub use event::{
     TurnPrediction, TurnQuery, TurnQueryCancelled, TurnVotes, Wait, WindowScore,
 };
 pub use pcm::{Downmix, Format, Frame, SampleFormat, Samples};
+pub use segments::{Segmenter, SegmenterEvents};
 pub use stats::Stats;
 #[cfg(feature = "text-turn")]
 pub use turn::text;

@@ -210,6 +210,11 @@ impl Segmenter {
         };
     }
 
+    /// End of the newest window.
+    pub(crate) const fn heard(&self) -> SamplePos {
+        self.heard
+    }
+
     /// Whether the user is speaking.
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.state, State::Open(_))

@@ -319,6 +319,19 @@ impl DetectorConfig {
         self
     }
 
+    /// These settings with what may change in mid-stream of `other`.
+    pub(crate) const fn tuned(self, other: &Self) -> Self {
+        Self {
+            activation_threshold: other.activation_threshold,
+            deactivation_threshold: other.deactivation_threshold,
+            min_speech_duration: other.min_speech_duration,
+            min_silence_duration: other.min_silence_duration,
+            prefix_padding_duration: other.prefix_padding_duration,
+            tail_padding_duration: other.tail_padding_duration,
+            ..self
+        }
+    }
+
     /// The format the stream begins in.
     pub(crate) fn format(&self) -> Result<Format, ConfigError> {
         let format = Format::new(self.rate.hz(), self.channels, self.samples)?;

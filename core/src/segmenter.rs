@@ -215,6 +215,11 @@ impl Segmenter {
         self.heard
     }
 
+    /// Other settings from the next window on. What has been counted goes on counting.
+    pub(crate) fn tune(&mut self, config: SegmenterConfig) {
+        self.config = config;
+    }
+
     /// Whether the user is speaking.
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.state, State::Open(_))

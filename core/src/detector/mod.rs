@@ -8,6 +8,7 @@ mod outputs;
 mod overlaps;
 mod reference;
 mod retained;
+mod tune;
 mod turn_history;
 
 use std::collections::VecDeque;

@@ -1,8 +1,12 @@
 //! The audio that segments are read from.
 
+use std::time::Duration;
+
 use crate::buf::History;
 use crate::config::{DetectorConfig, Parsed, WINDOW_DURATION};
+use crate::error::ConfigError;
 use crate::pcm::{Format, SampleFormat, Samples};
+use crate::units::SampleCount;
 
 /// Audio kept for segments, in the input's own format.
 #[derive(Debug)]
@@ -29,6 +33,27 @@ impl Retained {
             SampleFormat::I16 => Self::I16(History::starting_at(start, samples, width)),
             SampleFormat::F32 => Self::F32(History::starting_at(start, samples, width)),
         }
+    }
+
+    /// Whether other settings still find what they reach back to.
+    pub(super) fn check_room(&self, parsed: &Parsed, format: Format) -> Result<(), ConfigError> {
+        let values = match self {
+            Self::I16(_) => self.bytes() / size_of::<i16>(),
+            Self::F32(_) => self.bytes() / size_of::<f32>(),
+        };
+        let (kept, needed) = (values / usize::from(format.channels), reach(parsed, format));
+        let seconds = |samples: usize| {
+            Duration::from_secs_f64(format.rate.seconds(SampleCount(samples as u64)))
+        };
+        if needed <= kept {
+            return Ok(());
+        }
+        Err(ConfigError::Order {
+            smaller: "what segments reach back to",
+            smaller_is: seconds(needed),
+            larger: "the audio that is kept",
+            larger_is: seconds(kept),
+        })
     }
 
     pub(super) fn push(&mut self, samples: Samples<'_>) {

@@ -82,6 +82,13 @@ impl Resampler {
         }
     }
 
+    /// A resampler that shares its filter with all others made so for the same rates: the way for a server with many streams.
+    /// Takes a lock.
+    pub fn shared(from: SampleRate, to: SampleRate) -> Self {
+        let level = listenkit_kernels::Level::detect();
+        Self::with_design(ResamplerDesign::shared(from, to, level))
+    }
+
     /// Leaves out the first [`delay`](Self::delay) outputs, so that output m lies at input time m / to
     /// exactly. A stream of n inputs then gives n · to / from outputs, rounded up, with its tail.
     #[must_use]

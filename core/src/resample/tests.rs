@@ -179,3 +179,22 @@ fn tables_are_at_most_half_a_megabyte_and_delay_lines_a_few_kilobytes() {
         assert!(state <= limit, "{from} -> {to}: {state} bytes of state");
     }
 }
+
+#[test]
+fn shared_resamplers_have_one_filter_and_the_output_of_their_own() {
+    let (first, second) = (
+        Resampler::shared(rate(44_101), rate(16_000)),
+        Resampler::shared(rate(44_101), rate(16_000)),
+    );
+    assert!(Arc::ptr_eq(first.design(), second.design()));
+    let input = noise(44_101);
+    let all = |mut resampler: Resampler| {
+        let mut out = vec![0.0; resampler.output_len_max(input.len())];
+        let done = resampler.process(&input, &mut out);
+        out.truncate(done.written);
+        out
+    };
+    let own = all(Resampler::new(rate(44_101), rate(16_000)));
+    assert_eq!(own.len(), 16_000);
+    assert!(all(first) == own && all(second) == own);
+}

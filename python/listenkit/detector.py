@@ -13,7 +13,7 @@ from . import events as e
 from ._lib import EMPTY, UNKNOWN, Handle, ffi, lib, make, sized
 from .errors import BusyError, InputError, PoisonedError
 from .models import Models, pointer_of
-from .options import DetectorOptions, Policy, Settings, build, to_struct
+from .options import DetectorOptions, Policy, Settings, Tuning, build, to_struct
 from .turn_model import TurnAudio, cue_bits, digit_count, expectation_number
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class Detector(Handle):
 
     @property
     def options(self) -> DetectorOptions:
-        """The settings it was made with."""
+        """The settings it was made with, and tuned to since."""
         return self._options
 
     # Audio
@@ -170,6 +170,14 @@ class Detector(Handle):
             self._touched = True
             self.call(lib.listenkit_detector_set_format, _count("sample_rate", rate), _count("channels", width))
             self._width = width
+
+    def tune(self, **settings: Unpack[Tuning]) -> None:
+        """Finds speech by other rules from the next window on. Nothing is interrupted: what has been counted of speech and silence goes on
+        counting, against the new numbers. A change that is refused changes nothing."""
+        options = self._options.replace(**settings)
+        with self._alone():
+            self.call(lib.listenkit_detector_tune, to_struct(options))
+            self._options = options
 
     def gap(self, samples: int) -> list[e.Event]:
         """Audio is missing here: muted or lost. Short gaps are heard as silence, longer ones end open speech."""

@@ -20,6 +20,17 @@ Policy: TypeAlias = Literal["fast", "balanced", "patient"]
 LiveKit: TypeAlias = Literal["core", "plugin"]
 
 
+class Tuning(TypedDict, total=False):
+    """What may change in mid-stream."""
+
+    activation_threshold: float
+    deactivation_threshold: float | None
+    min_speech_duration: float
+    min_silence_duration: float
+    prefix_padding_duration: float
+    tail_padding_duration: float | None
+
+
 class Settings(TypedDict, total=False):
     """The fields of `DetectorOptions` but for `sample_rate`, as keywords."""
 

@@ -1,0 +1,138 @@
+"""`ListenkitPolicyTurnAnalyzer` against the detector it holds, and in a whole pipeline."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from pipecat.audio.turn.base_turn_analyzer import BaseTurnAnalyzer, EndOfTurnState
+from pipecat_audio import cut
+from pydantic import ValidationError
+
+import listenkit
+from listenkit.pipecat import (
+    ListenkitPolicyParams,
+    ListenkitPolicyTurnAnalyzer,
+    ListenkitTurnMetricsData,
+    ListenkitUserTurnStrategies,
+)
+
+Samples = npt.NDArray[np.int16]
+COMPLETE, INCOMPLETE = EndOfTurnState.COMPLETE, EndOfTurnState.INCOMPLETE
+RATE = 16_000
+
+
+def answered(analyzer: ListenkitPolicyTurnAnalyzer) -> None:
+    """Waits until the model has answered what it was asked, as it would have long before the next frame of a call."""
+    while not all(answer.done() for _, answer in analyzer._answers):
+        time.sleep(0.001)
+
+
+def ends(
+    analyzer: ListenkitPolicyTurnAnalyzer, samples: Samples, frame: int, is_speech: Callable[[int], bool] = lambda at: False
+) -> list[int]:
+    """Where COMPLETE comes out: how many samples had been heard."""
+    found, heard = [], 0
+    for pcm in cut(samples, frame):
+        state = analyzer.append_audio(pcm, is_speech(heard))
+        heard += len(pcm) // 2
+        answered(analyzer)
+        if state == COMPLETE:
+            found.append(heard)
+            analyzer.clear()
+    return found
+
+
+@pytest.mark.parametrize("policy", ["fast", "balanced", "patient"])
+def test_turns_end_where_the_detector_ends_them(policy: str, conversation: tuple[Samples, int]) -> None:
+    """The oracle is the detector with its own turn model. An answer of the analyzer's thread counts a frame later."""
+    samples, rate = conversation
+    with listenkit.Detector(rate, policy=policy, turn_model=listenkit.TurnModel()) as detector:
+        expected = [e.decided_at for e in detector.process(samples) if isinstance(e, listenkit.EndOfTurn)]
+    analyzer = ListenkitPolicyTurnAnalyzer(params=ListenkitPolicyParams(policy=policy))
+    analyzer.set_sample_rate(rate)
+    frame = rate // 100
+    found = ends(analyzer, samples, frame)
+    assert len(found) == len(expected) >= (1 if policy == "patient" else 2)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert 0 <= ours - theirs <= 2 * frame
+
+
+def test_it_is_a_pipecat_turn_analyzer() -> None:
+    analyzer = ListenkitPolicyTurnAnalyzer(policy="patient")
+    assert isinstance(analyzer, BaseTurnAnalyzer)
+    assert analyzer.params.policy == "patient"
+    with pytest.raises(ValidationError):
+        ListenkitPolicyParams(policy="hasty")
+
+
+def test_no_turn_ends_while_pipecats_vad_hears_speech(conversation_16k: Samples) -> None:
+    analyzer = ListenkitPolicyTurnAnalyzer(policy="fast")
+    # The sentence is over at 3.2 s; "fast" ends it at 3.5 s, but this VAD only at 4.2 s.
+    found = ends(analyzer, conversation_16k[: RATE * 45 // 10], 320, lambda at: RATE * 6 // 10 < at < RATE * 42 // 10)
+    assert len(found) == 1
+    assert 0 <= found[0] - RATE * 42 // 10 <= 2 * 320
+
+
+def test_the_record_of_a_turn_comes_with_its_end(conversation_16k: Samples) -> None:
+    analyzer = ListenkitPolicyTurnAnalyzer(thresholds={"en": 0.4}, language="en-US")
+    for pcm in cut(conversation_16k[: RATE * 4], 320):
+        if analyzer.append_audio(pcm, False) == COMPLETE:
+            break
+        answered(analyzer)
+    state, metrics = asyncio.run(analyzer.analyze_end_of_turn())
+    assert state == COMPLETE
+    assert isinstance(metrics, ListenkitTurnMetricsData)
+    assert metrics.is_complete and metrics.probability > 0.9
+    assert metrics.threshold == pytest.approx(0.4)
+    # "balanced" waits 0.3 s after the last voiced sample when the turn sounds finished; a window and a frame on top.
+    assert 300 <= metrics.e2e_processing_time_ms <= 300 + 32 + 20
+    assert asyncio.run(analyzer.analyze_end_of_turn()) == (COMPLETE, None)
+
+
+def test_clear_ends_a_turn_that_was_heard_and_keeps_one_that_was_not(conversation_16k: Samples) -> None:
+    """Pipecat clears when its turn ends. What the user has just begun to say after it must not be lost with it."""
+    for heard_by_pipecat in (True, False):
+        analyzer = ListenkitPolicyTurnAnalyzer()
+        for pcm in cut(conversation_16k[: RATE * 12 // 10], 320):
+            analyzer.append_audio(pcm, heard_by_pipecat)
+        assert analyzer.speech_triggered
+        analyzer.clear()
+        assert analyzer.speech_triggered != heard_by_pipecat
+
+
+def test_wording_is_a_vote() -> None:
+    """A sentence that breaks off waits longer than one that does not; the audio is the same."""
+
+    def wait(text: str, samples: Samples) -> int:
+        analyzer = ListenkitPolicyTurnAnalyzer(language="en", policy="patient")
+        told = False
+        heard = 0
+        for pcm in cut(samples, 320):
+            state = analyzer.append_audio(pcm, False)
+            answered(analyzer)
+            heard += 320
+            if heard >= 3.45 * RATE and not told:
+                told = True
+                analyzer.hear_transcript(text)
+            if state == COMPLETE:
+                return heard
+        return heard
+
+    from pipecat_audio import FIXTURES, read_wav
+
+    samples, rate = read_wav(FIXTURES / "conversation-en" / "audio.wav")
+    import soxr
+
+    samples = soxr.resample(samples, rate, RATE)[: RATE * 47 // 10]
+    assert wait("I did not understand your response.", samples) < wait("I did not understand because", samples)
+
+
+def test_a_policy_and_a_threshold_do_not_go_together() -> None:
+    with pytest.raises(ValueError, match="a policy has its own delays and threshold"):
+        ListenkitUserTurnStrategies(policy="fast", threshold=0.3)
+    assert isinstance(ListenkitUserTurnStrategies(policy="fast").turn_analyzer, ListenkitPolicyTurnAnalyzer)

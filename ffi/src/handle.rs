@@ -25,6 +25,8 @@ pub(crate) trait Opaque {
 /// Marks what was freed, as long as the memory is not used again.
 const FREED: u32 = 0xdead_11f7;
 
+/// `repr(C)`: the tag lies first in every handle, so that it can be read before it is known whose handle this is.
+#[repr(C)]
 pub(crate) struct Handle<T> {
     tag: AtomicU32,
     busy: AtomicBool,

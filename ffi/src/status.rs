@@ -179,3 +179,21 @@ impl From<ModelError> for Failure {
         Self::new(LISTENKIT_MODEL, error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_cut_between_characters_and_ended() {
+        let long = "é".repeat(200);
+        for before in ["", "x"] {
+            let text = Text::of(format_args!("{before}{long}{long}")).to_c();
+            let bytes = text.map(|byte| byte as u8);
+            let end = bytes.iter().position(|&byte| byte == 0).expect("a NUL");
+            let kept = std::str::from_utf8(&bytes[..end]).expect("whole characters");
+            assert_eq!(kept.chars().count(), 127 + before.len());
+            assert!(bytes[end..].iter().all(|&byte| byte == 0));
+        }
+    }
+}

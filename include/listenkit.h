@@ -391,11 +391,74 @@
 /* Bytes of a `listenkit_detail`. */
 #define LISTENKIT_DETAIL_LEN 256
 
+/* The last word is a sound of hesitation: "uh". From here to ELLIPSIS cues speak for an unfinished turn, the rest for a finished one. */
+#define LISTENKIT_CUE_FILLER (1 << 0)
+
+/* The last word cannot end a sentence: "and". */
+#define LISTENKIT_CUE_OPEN_WORD (1 << 1)
+
+/* The last word seldom ends a sentence: "for". */
+#define LISTENKIT_CUE_MAY_GO_ON (1 << 2)
+
+/* The last words open something: "my number is". */
+#define LISTENKIT_CUE_OPEN_PHRASE (1 << 3)
+
+/* A number ends in a joint: "three point". */
+#define LISTENKIT_CUE_OPEN_NUMBER (1 << 4)
+
+/* Fewer digits than expected. */
+#define LISTENKIT_CUE_SHORT_NUMBER (1 << 5)
+
+/* An e-mail address without its end. */
+#define LISTENKIT_CUE_OPEN_ADDRESS (1 << 6)
+
+/* A word is being spelt. */
+#define LISTENKIT_CUE_SPELLING (1 << 7)
+
+/* A comma, semicolon or colon at the end. */
+#define LISTENKIT_CUE_COMMA (1 << 8)
+
+/* A dash at the end. */
+#define LISTENKIT_CUE_DASH (1 << 9)
+
+/* Dots at the end. */
+#define LISTENKIT_CUE_ELLIPSIS (1 << 10)
+
+/* A full stop or exclamation mark at the end. */
+#define LISTENKIT_CUE_FULL_STOP (1 << 11)
+
+/* A question mark or a closing question word at the end. */
+#define LISTENKIT_CUE_QUESTION (1 << 12)
+
+/* A form that closes a sentence: "please". */
+#define LISTENKIT_CUE_FINAL_FORM (1 << 13)
+
+/* A phrase that hands the turn over: "that's all". */
+#define LISTENKIT_CUE_CLOSING (1 << 14)
+
+/* Nothing but a yes or no, where one is expected. */
+#define LISTENKIT_CUE_SHORT_ANSWER (1 << 15)
+
+/* At least as many digits as expected. */
+#define LISTENKIT_CUE_FULL_NUMBER (1 << 16)
+
+/* A whole e-mail address. */
+#define LISTENKIT_CUE_FULL_ADDRESS (1 << 17)
+
+/* `listenkit_vad_batch_reset`: every stream. */
+#define LISTENKIT_ALL_STREAMS UINT32_MAX
+
 /* Listens to one stream of audio and says when the user starts, stops and finishes. */
 typedef struct listenkit_detector listenkit_detector;
 
 /* A set of model weights. May be used by many threads at once; what is made from it keeps the weights alive. */
 typedef struct listenkit_models listenkit_models;
+
+/* Converts a mono stream from one rate to another, with a stated delay and without aliasing. */
+typedef struct listenkit_resampler listenkit_resampler;
+
+/* Finds speech in the probabilities of a voice activity model of your own, by the rules that a detector has. */
+typedef struct listenkit_segmenter listenkit_segmenter;
 
 /*
  A copy of the audio that a question is about, for the thread that runs the model. Made once, filled again and again with
@@ -405,6 +468,18 @@ typedef struct listenkit_turn_audio listenkit_turn_audio;
 
 /* Smart Turn: says from the sound of a turn whether the user is finished. One per thread; the weights are shared. */
 typedef struct listenkit_turn_model listenkit_turn_model;
+
+/*
+ Silero VAD for one stream: the probability of speech, window by window. Positions, starts, ends and turns are the detector's, or
+ a segmenter's.
+ */
+typedef struct listenkit_vad listenkit_vad;
+
+/*
+ Silero VAD for many streams of one thread. Each load of the weights serves many of them, which takes less time than one stream
+ after the other; the probabilities are the same to the last bit.
+ */
+typedef struct listenkit_vad_batch listenkit_vad_batch;
 
 /*
  What a call says: 0 is success, above 0 nothing went wrong but there is nothing to give, below 0 it failed and changed nothing.
@@ -1054,8 +1129,154 @@ listenkit_status listenkit_detector_options_preset(struct listenkit_detector_opt
 listenkit_status listenkit_detector_options_policy(struct listenkit_detector_options *options,
                                                    uint32_t policy);
 
+/*
+ A stream from `from` to `to` Hz, both 4000 to 192000 or `LISTENKIT_CONFIG`.
+
+ With `aligned` 0 the output lags behind the input by `listenkit_resampler_delay` outputs and every 10 ms in give 10 ms out, within one
+ sample. With 1 those first outputs are left out: output m lies at input time m / to, n inputs give n * to / from outputs in all,
+ rounded up, the last of them by flush. Streams of the same rates share their filter, which takes up to 20 ms to make.
+ */
+listenkit_status listenkit_resampler_new(uint32_t from,
+                                         uint32_t to,
+                                         uint32_t aligned,
+                                         struct listenkit_resampler **resampler,
+                                         struct listenkit_detail *detail);
+
+/* Ends it. NULL is fine. */
+void listenkit_resampler_free(struct listenkit_resampler *resampler);
+
+/* What the last failed call on this handle said, UTF-8; empty if none failed. Lasts until the next call on the handle. */
+const char *listenkit_resampler_detail(const struct listenkit_resampler *resampler);
+
+/* Outputs that `input_len` inputs give at most, wherever the stream stands: the room that lets a call take them all. */
+listenkit_status listenkit_resampler_output_len_max(const struct listenkit_resampler *resampler,
+                                                    size_t input_len,
+                                                    size_t *len);
+
+/* Outputs that a flush has to write now. */
+listenkit_status listenkit_resampler_tail_len(const struct listenkit_resampler *resampler,
+                                              size_t *len);
+
+/*
+ Outputs by which the stream lags behind its input if it is not aligned: 24 from any rate above 16 kHz to 16 kHz (1.5 ms), 0 for equal
+ rates.
+ */
+listenkit_status listenkit_resampler_delay(const struct listenkit_resampler *resampler,
+                                           size_t *outputs);
+
+/*
+ Takes samples and writes the outputs that they complete; how the stream is cut into calls changes nothing. `*taken` says how
+ many of `in_len` inputs were taken: all, if `capacity` is `listenkit_resampler_output_len_max` of them, otherwise as
+ many as there was room for. Call again with the rest. An input is taken with all its outputs or not at all, so with less room than
+ `listenkit_resampler_output_len_max` of 1 nothing may move. Allocates nothing. After part of a tail was flushed, begins a new stream.
+
+ Full scale is 1.0. A value that is not finite spoils the outputs next to it, 3 ms, and no others.
+ */
+listenkit_status listenkit_resampler_process_f32(struct listenkit_resampler *resampler,
+                                                 const float *input,
+                                                 size_t in_len,
+                                                 float *out,
+                                                 size_t capacity,
+                                                 size_t *taken,
+                                                 size_t *written);
+
+/*
+ The same for 16-bit values: they go through the filter as floats in blocks of 512, and come out rounded and limited to
+ the range. Which blocks these are changes nothing either.
+ */
+listenkit_status listenkit_resampler_process_i16(struct listenkit_resampler *resampler,
+                                                 const int16_t *input,
+                                                 size_t in_len,
+                                                 int16_t *out,
+                                                 size_t capacity,
+                                                 size_t *taken,
+                                                 size_t *written);
+
+/*
+ End of the stream: writes its tail, the outputs that still wait for inputs, which count as zeros. With room for
+ `listenkit_resampler_tail_len` one call does; otherwise call again while `*written` equals `capacity`. Then the resampler is as new.
+ */
+listenkit_status listenkit_resampler_flush_f32(struct listenkit_resampler *resampler,
+                                               float *out,
+                                               size_t capacity,
+                                               size_t *written);
+
+/* The same for 16-bit values. */
+listenkit_status listenkit_resampler_flush_i16(struct listenkit_resampler *resampler,
+                                               int16_t *out,
+                                               size_t capacity,
+                                               size_t *written);
+
+/* Forgets everything: the start of a new stream. */
+listenkit_status listenkit_resampler_reset(struct listenkit_resampler *resampler);
+
+/* Bytes of this stream's own state. The filter is shared and not counted. */
+listenkit_status listenkit_resampler_state_bytes(const struct listenkit_resampler *resampler,
+                                                 size_t *bytes);
+
+/*
+ A segmenter for windows that begin at `start_at`. `options` may be NULL for the defaults, which are for 16 kHz.
+
+ Of the options it uses `sample_rate`, `start_at`, the thresholds, `min_speech_ms`, `min_silence_ms`, the paddings, `max_segment_ms` and the
+ preset. Durations of speech and silence are counted in windows of 32 ms. Smoothing is the caller's.
+ */
+listenkit_status listenkit_segmenter_new(const struct listenkit_detector_options *options,
+                                         struct listenkit_segmenter **segmenter,
+                                         struct listenkit_detail *detail);
+
+/* Ends it. NULL is fine. */
+void listenkit_segmenter_free(struct listenkit_segmenter *segmenter);
+
+/* What the last failed call on this handle said, UTF-8; empty if none failed. Lasts until the next call on the handle. */
+const char *listenkit_segmenter_detail(const struct listenkit_segmenter *segmenter);
+
+/*
+ Takes the next window, from the end of the one before it to `window_end`, with the probability that it holds speech. Then poll until
+ `LISTENKIT_EMPTY`: the next window is refused with `LISTENKIT_OUTPUTS_WAITING` before.
+
+ Windows should be 32 ms; others count as 32 ms in durations of speech and silence. NaN counts as 0. A window that ends where the one
+ before it ended, or earlier, says nothing. Allocates nothing.
+ */
+listenkit_status listenkit_segmenter_push(struct listenkit_segmenter *segmenter,
+                                          uint64_t window_end,
+                                          float probability);
+
+/*
+ The next event, or `LISTENKIT_EMPTY`. Set `event->struct_size` to its `sizeof` first.
+
+ START_OF_SPEECH, END_OF_SPEECH (exactly one for every start) and SEGMENT_READY come out, each with `turn` 0; `segment_audio` need not be
+ set. Of a segment there is the range alone: `audio_len` is 0, the samples are yours.
+ */
+listenkit_status listenkit_segmenter_poll(struct listenkit_segmenter *segmenter,
+                                          struct listenkit_event *event);
+
+/* End of input: open speech ends. Then poll until `LISTENKIT_EMPTY`. More windows may follow, as a new beginning at the same position. */
+listenkit_status listenkit_segmenter_flush(struct listenkit_segmenter *segmenter);
+
+/* Ends open speech (reason `LISTENKIT_END_RESET`) and is as new, at `start_at`. Then poll until `LISTENKIT_EMPTY`. */
+listenkit_status listenkit_segmenter_reset(struct listenkit_segmenter *segmenter);
+
 /* What a status means, in a sentence. Static, never NULL, also for numbers that are no status. */
 const char *listenkit_status_str(listenkit_status status);
+
+/*
+ What the wording of a transcript says about the end of a turn: a vote for `listenkit_detector_text_cues`, without a model. Takes
+ 14 us as a median and at most 0.6 ms, for only the last 500 characters count. Any thread may call it.
+
+ `text` is the user's words of the turn so far, UTF-8, `len` bytes. `language` is a tag such as "en" or "pt-BR" that ends with a NUL, or NULL if
+ it is not known. Known are en es fr de it pt nl ru zh ja ko ar hi tr id; in others punctuation, digits and hesitation count. `expectation` is
+ `LISTENKIT_EXPECT_*`, with the number of `digits` that are expected, 0 if that is not known.
+
+ `*lean` is from -1 (surely unfinished) over 0 (nothing to go by) to 1 (surely finished); `*cues` the reasons, bits `LISTENKIT_CUE_*`.
+ Both are written, or neither. Fails with `LISTENKIT_UTF8`, `LISTENKIT_VALUE`.
+ */
+listenkit_status listenkit_text_cues_judge(const char *text,
+                                           size_t len,
+                                           const char *language,
+                                           uint32_t expectation,
+                                           uint32_t digits,
+                                           float *lean,
+                                           uint32_t *cues);
 
 /* Room for the audio of one question: 8 s, 0.8 MB. */
 listenkit_status listenkit_turn_audio_new(struct listenkit_turn_audio **audio);
@@ -1111,6 +1332,103 @@ listenkit_status listenkit_turn_model_probability_i16(struct listenkit_turn_mode
                                                       size_t len,
                                                       uint32_t sample_rate,
                                                       float *probability);
+
+/*
+ A stream that has heard nothing.
+
+ `sample_rate` is 8000 or 16000 Hz, anything else fails with `LISTENKIT_CONFIG`. `state_guard` is 1 to keep the model from
+ going deaf in long noise or music, as detectors do, or 0 for the probabilities of the plain model.
+ */
+listenkit_status listenkit_vad_new(const struct listenkit_models *models,
+                                   uint32_t sample_rate,
+                                   uint32_t state_guard,
+                                   struct listenkit_vad **vad,
+                                   struct listenkit_detail *detail);
+
+/* Ends it. NULL is fine. */
+void listenkit_vad_free(struct listenkit_vad *vad);
+
+/* What the last failed call on this handle said, UTF-8; empty if none failed. Lasts until the next call on the handle. */
+const char *listenkit_vad_detail(const struct listenkit_vad *vad);
+
+/* Samples in a window: 512 at 16 kHz, 256 at 8 kHz, both 32 ms. */
+listenkit_status listenkit_vad_window_len(const struct listenkit_vad *vad, size_t *samples);
+
+/*
+ Probability, 0 to 1, that the next window of the stream holds speech. Mono; `len` must be the length of a window. Windows lie back to
+ back: what was missed should be given as zeros, or the stream reset. Takes ten microseconds or so and allocates nothing.
+ */
+listenkit_status listenkit_vad_probability_i16(struct listenkit_vad *vad,
+                                               const int16_t *window,
+                                               size_t len,
+                                               float *probability);
+
+/* The same from floats, full scale 1.0. NaN counts as 0; what is far outside is limited. */
+listenkit_status listenkit_vad_probability_f32(struct listenkit_vad *vad,
+                                               const float *window,
+                                               size_t len,
+                                               float *probability);
+
+/* Forgets everything that was heard: equal to a new stream. */
+listenkit_status listenkit_vad_reset(struct listenkit_vad *vad);
+
+/* Bytes that the handle takes, all in all. The weights are shared and not counted. */
+listenkit_status listenkit_vad_state_bytes(const struct listenkit_vad *vad, size_t *bytes);
+
+/*
+ Streams that have heard nothing, numbered from 0.
+
+ `sample_rate` is 8000 or 16000 Hz, `state_guard` as for `listenkit_vad_new`, `streams` 1 to 65536. Anything else fails with
+ `LISTENKIT_CONFIG`, or `LISTENKIT_VALUE` for `state_guard`. Takes 0.4 MB and `listenkit_vad_batch_state_bytes` for each stream.
+ */
+listenkit_status listenkit_vad_batch_new(const struct listenkit_models *models,
+                                         uint32_t sample_rate,
+                                         uint32_t state_guard,
+                                         size_t streams,
+                                         struct listenkit_vad_batch **batch,
+                                         struct listenkit_detail *detail);
+
+/* Ends it. NULL is fine. */
+void listenkit_vad_batch_free(struct listenkit_vad_batch *batch);
+
+/* What the last failed call on this handle said, UTF-8; empty if none failed. Lasts until the next call on the handle. */
+const char *listenkit_vad_batch_detail(const struct listenkit_vad_batch *batch);
+
+/* Samples in a window: 512 at 16 kHz, 256 at 8 kHz, both 32 ms. */
+listenkit_status listenkit_vad_batch_window_len(const struct listenkit_vad_batch *batch,
+                                                size_t *samples);
+
+/*
+ Moves `count` streams on by one window each and writes the probability of each, 0 to 1, in the same order.
+
+ `windows` holds the windows back to back: `windows_len` must be `count` times the length of a window. `streams[i]` is the stream
+ that window i belongs to, each at most once, in any order; NULL: window i is that of stream i. Streams that are not named stay as
+ they are. Allocates nothing.
+
+ Fails with `LISTENKIT_INPUT` if a length is wrong, or a stream is unknown or named twice; then no stream has moved.
+ */
+listenkit_status listenkit_vad_batch_probabilities_i16(struct listenkit_vad_batch *batch,
+                                                       const uint32_t *streams,
+                                                       size_t count,
+                                                       const int16_t *windows,
+                                                       size_t windows_len,
+                                                       float *probabilities);
+
+/* The same from floats, full scale 1.0. NaN counts as 0; what is far outside is limited. */
+listenkit_status listenkit_vad_batch_probabilities_f32(struct listenkit_vad_batch *batch,
+                                                       const uint32_t *streams,
+                                                       size_t count,
+                                                       const float *windows,
+                                                       size_t windows_len,
+                                                       float *probabilities);
+
+/* Makes a stream forget everything that it heard, or all with `LISTENKIT_ALL_STREAMS`: how a number is given to the next caller. */
+listenkit_status listenkit_vad_batch_reset(struct listenkit_vad_batch *batch,
+                                           uint32_t stream);
+
+/* Bytes for each stream. What all of them share is 0.4 MB for the batch, and the weights. */
+listenkit_status listenkit_vad_batch_state_bytes(const struct listenkit_vad_batch *batch,
+                                                 size_t *bytes_per_stream);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -9,8 +9,15 @@ mod handle;
 pub mod models;
 pub mod options;
 mod pointer;
+pub mod resampler;
+pub mod segmenter;
 pub mod status;
+#[cfg(test)]
+mod testing;
+pub mod text_cues;
 pub mod turn;
+pub mod vad;
+pub mod vad_batch;
 
 use std::ffi::c_char;
 

@@ -257,7 +257,7 @@ fn number(value: f32) -> Option<f32> {
     (!value.is_nan()).then_some(value)
 }
 
-fn flag(name: &str, value: u32) -> Result<bool, Failure> {
+pub(crate) fn flag(name: &str, value: u32) -> Result<bool, Failure> {
     match value {
         0 => Ok(false),
         1 => Ok(true),

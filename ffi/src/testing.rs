@@ -1,4 +1,7 @@
-//! What the tests of this crate share.
+//! What the tests of this crate share, and the tests of all functions together.
+
+mod any_calls;
+mod no_alloc;
 
 use std::ffi::{CStr, c_char};
 use std::path::Path;

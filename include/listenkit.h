@@ -864,6 +864,16 @@ listenkit_status listenkit_detector_set_format(struct listenkit_detector *detect
                                                uint32_t channels);
 
 /*
+ Finds speech by other rules from the next window on: of `options` the thresholds, `min_speech_ms`, `min_silence_ms`,
+ `prefix_padding_ms` and `tail_padding_ms`; the rest is not looked at. Nothing is interrupted: what has been counted of speech and silence
+ goes on counting.
+
+ Fails with `LISTENKIT_CONFIG` or `LISTENKIT_VALUE` if a setting cannot work, or needs more audio than `segment_audio` has room for.
+ */
+listenkit_status listenkit_detector_tune(struct listenkit_detector *detector,
+                                         const struct listenkit_detector_options *options);
+
+/*
  End of input: hears what is still inside, ends open speech and the open turn. Poll until `LISTENKIT_EMPTY`. More audio may
  follow, as a new beginning at the same position.
  */

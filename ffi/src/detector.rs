@@ -230,6 +230,28 @@ pub unsafe extern "C" fn listenkit_detector_set_format(
     }
 }
 
+/// Finds speech by other rules from the next window on: of `options` the thresholds, `min_speech_ms`, `min_silence_ms`,
+/// `prefix_padding_ms` and `tail_padding_ms`; the rest is not looked at. Nothing is interrupted: what has been counted of speech and silence
+/// goes on counting.
+///
+/// Fails with `LISTENKIT_CONFIG` or `LISTENKIT_VALUE` if a setting cannot work, or needs more audio than `segment_audio` has room for.
+///
+/// # Safety
+/// `detector` is a live handle; `options` is valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn listenkit_detector_tune(
+    detector: *mut listenkit_detector,
+    options: *const listenkit_detector_options,
+) -> listenkit_status {
+    // SAFETY: the caller's promise.
+    unsafe {
+        handle::enter(detector, |stream| {
+            let options = read_sized("options", options)?;
+            Ok(stream.detector.tune(&options.config()?)?)
+        })
+    }
+}
+
 /// End of input: hears what is still inside, ends open speech and the open turn. Poll until `LISTENKIT_EMPTY`. More audio may
 /// follow, as a new beginning at the same position.
 ///

@@ -13,8 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._lib import lib as _lib
-from ._lib import text as _text
+from ._lib import version as _version
 from .detection import Detection, detect
 from .detector import Detector, Stats
 from .errors import (
@@ -61,7 +60,7 @@ from .vad import VAD, VadBatch
 if TYPE_CHECKING:
     from .aio import aevents
 
-__version__: str = _text(_lib.listenkit_version())
+__version__: str = _version()
 
 __all__ = [
     "VAD",

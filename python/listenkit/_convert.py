@@ -89,29 +89,25 @@ def _segment(r: Any) -> e.Event:
 
 
 def _prediction(r: Any) -> e.Event:
-    return e.TurnPrediction(r.at, r.decided_at, r.sample_rate, *_decision(r), r.ends_at)
+    values: tuple[Any, ...] = (*_decision(r), r.ends_at)
+    return e.TurnPrediction(*values)
 
 
 def _end_of_turn(r: Any) -> e.Event:
     overlap: Any = {_OVERLAP_BRIEF: "brief", _OVERLAP_CLAIM: "claim"}.get(r.overlap)
     why = _BRIEF.get(r.overlap_reason) if overlap == "brief" else None
-    return e.EndOfTurn(
-        r.at,
-        r.decided_at,
-        r.sample_rate,
-        *_decision(r),
-        r.start,
-        _WAIT.get(r.wait, "unknown"),
-        _TURN_END.get(r.reason, "unknown"),
-        overlap,
-        why,
-    )
+    wait, reason = _WAIT.get(r.wait, "unknown"), _TURN_END.get(r.reason, "unknown")
+    values: tuple[Any, ...] = (*_decision(r), r.start, wait, reason, overlap, why)
+    return e.EndOfTurn(*values)
 
 
-def _decision(r: Any) -> Any:
+def _decision(r: Any) -> tuple[Any, ...]:
     cues = None if r.cue_lean != r.cue_lean else e.CueVote(r.cue_lean, cue_names(r.cues))
     votes = e.Votes(_vote(r.audio_vote), _vote(r.text_vote), cues, _number(r.fused))
     return (
+        r.at,
+        r.decided_at,
+        r.sample_rate,
         r.turn,
         votes,
         _number(r.probability),
@@ -153,7 +149,7 @@ def _gap(r: Any) -> e.Event:
     return e.Gap(r.at, r.decided_at, r.sample_rate, r.duration, bool(r.concealed))
 
 
-def _facts(r: Any) -> Any:
+def _facts(r: Any) -> tuple[Any, ...]:
     words = None if r.words == UNKNOWN_32 else r.words
     head = (r.at, r.decided_at, r.sample_rate, r.segment, r.turn, r.agent_start, r.speech_duration)
     return (*head, words, _number(r.probability), _number(r.coherence))
@@ -164,7 +160,8 @@ def _claim(r: Any) -> e.Event:
 
 
 def _brief(r: Any) -> e.Event:
-    return e.OverlapBrief(*_facts(r), r.end, _BRIEF.get(r.reason, "unknown"))
+    values: tuple[Any, ...] = (*_facts(r), r.end, _BRIEF.get(r.reason, "unknown"))
+    return e.OverlapBrief(*values)
 
 
 def _false_interruption(r: Any) -> e.Event:

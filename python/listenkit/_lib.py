@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from . import errors
-from ._ffi import ffi
+from ._ffi import ffi as ffi
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -74,6 +74,11 @@ _ERRORS: dict[int, type[errors.ListenkitError]] = {
 def text(pointer: Any) -> str:
     """A C string of the library."""
     return "" if pointer == NULL else str(ffi.string(pointer).decode("utf-8", "replace"))
+
+
+def version() -> str:
+    """The version of the library."""
+    return text(lib.listenkit_version())
 
 
 def error(status: int, detail: str = "") -> errors.ListenkitError:

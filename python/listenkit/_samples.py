@@ -43,7 +43,7 @@ def read(block: Any, channels: int, what: str = "audio") -> tuple[Any, int, bool
     copied. Bytes are int16 in the machine's order.
     """
     if not isinstance(block, np.ndarray):
-        block = _from_buffer(block, what)
+        block = from_buffer(block, what)
     dtype = block.dtype
     if dtype == INT16:
         kind = "int16_t[]"
@@ -66,7 +66,7 @@ def read(block: Any, channels: int, what: str = "audio") -> tuple[Any, int, bool
     return ffi.from_buffer(kind, block), block.size, dtype == FLOAT32
 
 
-def _from_buffer(block: Any, what: str) -> Any:
+def from_buffer(block: Any, what: str) -> Any:
     """Bytes and their like as an array over the same memory."""
     try:
         view = memoryview(block)

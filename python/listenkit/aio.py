@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import events as e
 from .detector import Detector
@@ -38,7 +38,7 @@ async def aevents(
         """The events for the caller; questions are kept for the model."""
         if model is None:
             return events
-        said = []
+        said: list[e.Event] = []
         for event in events:
             if isinstance(event, e.TurnQuery):
                 questions.append(event)
@@ -56,7 +56,8 @@ async def aevents(
                 asked = questions.popleft()
                 assert asked.audio is not None
                 answer = asyncio.ensure_future(asyncio.to_thread(model, asked.audio))
-            await asyncio.wait({frame} if answer is None else {frame, answer}, return_when=asyncio.FIRST_COMPLETED)
+            running: set[asyncio.Future[Any]] = {frame} if answer is None else {frame, answer}
+            await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             if answer is not None and answer.done() and asked is not None:
                 probability = answer.result()
                 answer = None
@@ -74,15 +75,19 @@ async def aevents(
         for event in taken(detector.flush()):
             yield event
     finally:
-        for running in (frame, answer):
-            if running is None:
-                continue
-            if running is frame:
-                running.cancel()
+        if frame is not None:
+            frame.cancel()
+            await _done(frame)
+        if answer is not None:
             # A thread cannot be stopped, and the model is in use until it is done.
-            await asyncio.wait({running})
-            if not running.cancelled():
-                running.exception()
+            await _done(answer)
+
+
+async def _done(running: asyncio.Future[Any]) -> None:
+    """Waits for the end of something whose outcome nobody wants any more."""
+    await asyncio.wait({running})
+    if not running.cancelled():
+        running.exception()
 
 
 async def _next(source: AsyncIterator[Block]) -> Block:

@@ -65,6 +65,8 @@ def detect(
     or a model of your own. Its answers count `answers_after` seconds of audio later, as if the audio were live. Settings are those of
     `Detector`; `segment_audio` is on.
     """
+    samples: Any
+    rate: int | None
     if isinstance(audio, (str, os.PathLike)):
         samples, rate = _wav.read(audio)
         if sample_rate is not None and sample_rate != rate:
@@ -152,4 +154,4 @@ class _Host:
 
 
 def _as_array(audio: Any) -> Any:
-    return audio if isinstance(audio, np.ndarray) else _samples._from_buffer(audio, "audio")
+    return audio if isinstance(audio, np.ndarray) else _samples.from_buffer(audio, "audio")

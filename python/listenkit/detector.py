@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from . import _convert, _samples
+from . import _check, _convert, _samples
 from . import events as e
 from ._lib import EMPTY, UNKNOWN, Handle, ffi, lib, make, sized
-from .errors import BusyError, InputError, PoisonedError
+from .errors import BusyError, PoisonedError
 from .models import Models, pointer_of
 from .options import DetectorOptions, Policy, Settings, Tuning, build, to_struct
 from .turn_model import TurnAudio, cue_bits, digit_count, expectation_number
@@ -168,7 +168,7 @@ class Detector(Handle):
             rate = self._form.sample_rate if sample_rate is None else sample_rate
             width = self._width if channels is None else channels
             self._touched = True
-            self.call(lib.listenkit_detector_set_format, _count("sample_rate", rate), _count("channels", width))
+            self.call(lib.listenkit_detector_set_format, _check.count("sample_rate", rate), _check.count("channels", width))
             self._width = width
 
     def tune(self, **settings: Unpack[Tuning]) -> None:
@@ -181,24 +181,24 @@ class Detector(Handle):
 
     def gap(self, samples: int) -> list[e.Event]:
         """Audio is missing here: muted or lost. Short gaps are heard as silence, longer ones end open speech."""
-        return self._tell(lib.listenkit_detector_gap, _count("samples", samples))
+        return self._tell(lib.listenkit_detector_gap, _check.count("samples", samples))
 
     def clock(self, at: int) -> list[e.Event]:
         """The host's clock, in samples: frames that are late by `starvation_duration` become a gap."""
-        return self._tell(lib.listenkit_detector_clock, _count("at", at))
+        return self._tell(lib.listenkit_detector_clock, _check.count("at", at))
 
     def reference(self, block: Block, sample_rate: int, *, channels: int = 1) -> list[e.Event]:
         """What the agent plays, before it is heard; needs `overlap` and `reference_rate`. Tells echo from interruption."""
-        data, count, is_float = _samples.read(block, _count("channels", channels), "reference")
+        data, count, is_float = _samples.read(block, _check.count("channels", channels), "reference")
         kind = "f32" if is_float else "i16"
         function = getattr(lib, f"listenkit_detector_reference_{kind}")
-        return self._tell(function, data, count, _count("sample_rate", sample_rate), channels)
+        return self._tell(function, data, count, _check.count("sample_rate", sample_rate), channels)
 
     # Answers and news
 
     def answer_turn(self, query: int, probability: float) -> list[e.Event]:
         """Answers the `TurnQuery` with this `id`. Late answers do no harm."""
-        return self._tell(lib.listenkit_detector_answer_turn, _count("query", query), float(probability))
+        return self._tell(lib.listenkit_detector_answer_turn, _check.count("query", query), float(probability))
 
     def turn_threshold(self, threshold: float) -> list[e.Event]:
         """Below what probability the audio model means "not finished", from here on: where it depends on the language."""
@@ -211,12 +211,12 @@ class Detector(Handle):
 
         `asked_at`: the position when its text was read, so that a vote on an older pause is told from one on this one.
         """
-        read = UNKNOWN if asked_at is None else _count("asked_at", asked_at)
-        return self._tell(lib.listenkit_detector_answer_text, _count("turn", turn), float(probability), float(threshold), read)
+        read = UNKNOWN if asked_at is None else _check.count("asked_at", asked_at)
+        return self._tell(lib.listenkit_detector_answer_text, _check.count("turn", turn), float(probability), float(threshold), read)
 
     def text_cues(self, turn: int, vote: e.CueVote) -> list[e.Event]:
         """What the wording says about the turn; `judge_text` reads it from a transcript."""
-        return self._tell(lib.listenkit_detector_text_cues, _count("turn", turn), float(vote.lean), cue_bits(vote.reasons))
+        return self._tell(lib.listenkit_detector_text_cues, _check.count("turn", turn), float(vote.lean), cue_bits(vote.reasons))
 
     def expect(self, expectation: e.Expectation, *, digits: int = 0) -> list[e.Event]:
         """What the dialogue expects to hear next: "yes_no", "digits" (how many, if that is known), "free", ..."""
@@ -224,7 +224,7 @@ class Detector(Handle):
 
     def transcript(self, *, speech_end: int | None = None) -> list[e.Event]:
         """A final transcript has come, of speech that ended at this position if that is known."""
-        return self._tell(lib.listenkit_detector_transcript, UNKNOWN if speech_end is None else _count("speech_end", speech_end))
+        return self._tell(lib.listenkit_detector_transcript, UNKNOWN if speech_end is None else _check.count("speech_end", speech_end))
 
     def agent_started(self) -> list[e.Event]:
         """The agent begins to speak."""
@@ -240,7 +240,7 @@ class Detector(Handle):
 
     def words(self, count: int) -> list[e.Event]:
         """How many words have been recognised in the user's speech so far."""
-        return self._tell(lib.listenkit_detector_words, _count("count", count))
+        return self._tell(lib.listenkit_detector_words, _check.count("count", count))
 
     def interruption(self, interruption: bool) -> list[e.Event]:
         """The host's own verdict on the user's speech over the agent's."""
@@ -302,7 +302,7 @@ class Detector(Handle):
     # Inside
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _alone(self) -> Generator[None, None, None]:
         """One call at a time: a call of the library is not the whole of a call here."""
         if not self._busy.acquire(blocking=False):
             raise BusyError(
@@ -376,13 +376,3 @@ class Detector(Handle):
             raise failure
         events, self._events = self._events, []
         return events
-
-
-def _count(name: str, value: int) -> int:
-    try:
-        count = value.__index__()
-    except AttributeError:
-        raise InputError(f"{name} is {value!r}; use a whole number") from None
-    if not 0 <= count < 2**64:
-        raise InputError(f"{name} is {value!r}; use a whole number from 0 on")
-    return count

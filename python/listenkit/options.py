@@ -6,6 +6,7 @@ import math
 from dataclasses import KW_ONLY, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
+from ._check import setting
 from ._lib import NONE_MS, error, ffi, lib
 from .errors import ConfigError
 
@@ -232,7 +233,8 @@ class DetectorOptions:
         status = getattr(lib, f"listenkit_detector_options_{what}")(struct, value)
         if status != 0:
             raise error(status)
-        return replace(from_struct(struct, self), **settings)
+        changed: Self = replace(from_struct(struct, self), **settings)
+        return changed
 
 
 def _choices(what: str) -> list[str]:
@@ -266,8 +268,18 @@ _OPTIONAL_SECONDS = {
     "text_timeout": "text_timeout_ms",
     "false_interruption_timeout": "false_interruption_ms",
 }
-_NUMBERS = ("activation_threshold", "alpha", "unfinished_at", "finished_at", "fusion_audio", "fusion_text")
-_NUMBERS += ("fusion_cues", "fusion_limit", "turn_threshold", "own_voice_threshold")
+_NUMBERS = (
+    "activation_threshold",
+    "alpha",
+    "unfinished_at",
+    "finished_at",
+    "fusion_audio",
+    "fusion_text",
+    "fusion_cues",
+    "fusion_limit",
+    "turn_threshold",
+    "own_voice_threshold",
+)
 _OPTIONAL_NUMBERS = ("smoothing", "deactivation_threshold")
 _FLAGS = {name: name for name in ("state_guard", "report_windows", "segment_audio", "turn_mel_frames", "overlap")}
 _FLAGS["turn_queries"] = "turn_model"
@@ -311,7 +323,7 @@ def to_struct(options: DetectorOptions) -> Any:
             raise ConfigError(f"{field} is {value!r}; use True or False")
         setattr(struct, name, int(value))
     for field, (name, most) in _COUNTS.items():
-        setattr(struct, name, _count(field, getattr(options, field), most))
+        setattr(struct, name, setting(field, getattr(options, field), most))
     for field, (name, choices) in _CHOICES.items():
         value = getattr(options, field)
         if value is None and field in ("sample_format", "livekit_rules"):
@@ -320,8 +332,8 @@ def to_struct(options: DetectorOptions) -> Any:
             raise ConfigError(f"{field} is {value!r}; use one of: {', '.join(choices)}")
         setattr(struct, name, choices[value])
     channel, rate = options.channel, options.reference_rate
-    struct.downmix_channel = _AVERAGE if channel is None else _count("channel", channel, _AVERAGE - 1)
-    struct.reference_rate = 0 if rate is None else _count("reference_rate", rate, 2**32 - 1)
+    struct.downmix_channel = _AVERAGE if channel is None else setting("channel", channel, _AVERAGE - 1)
+    struct.reference_rate = 0 if rate is None else setting("reference_rate", rate, 2**32 - 1)
     for field in ("min_delay", "max_delay"):
         value = getattr(options, field)
         if value is not None:
@@ -354,7 +366,7 @@ def from_struct(struct: Any, like: DetectorOptions) -> Any:
     for field, (name, _) in _COUNTS.items():
         values[field] = getattr(struct, name)
     for field, (name, choices) in _CHOICES.items():
-        values[field] = {number: choice for choice, number in choices.items()}.get(getattr(struct, name))
+        values[field] = next((choice for choice, number in choices.items() if number == getattr(struct, name)), None)
     values["sample_format"] = values["sample_format"] if like.sample_format is not None else None
     values["channel"] = None if struct.downmix_channel == _AVERAGE else struct.downmix_channel
     values["reference_rate"] = struct.reference_rate or None
@@ -407,15 +419,6 @@ def _number(field: str, value: Any) -> float:
     except (TypeError, ValueError, OverflowError):
         raise ConfigError(f"{field} is {value!r}; use a number") from None
 
-
-def _count(field: str, value: Any, most: int) -> int:
-    try:
-        count = value.__index__()
-    except AttributeError:
-        raise ConfigError(f"{field} is {value!r}; use a whole number") from None
-    if not 0 <= count <= most:
-        raise ConfigError(f"{field} is {value!r}; use a whole number from 0 to {most}")
-    return int(count)
 
 
 def _short(value: float) -> float:

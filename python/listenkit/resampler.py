@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _samples
+from ._check import setting
 from ._lib import Handle, ffi, lib, make
-from .vad import _whole
 
 if TYPE_CHECKING:
     from ._samples import Array, Block
@@ -28,7 +28,7 @@ class Resampler(Handle):
 
     def __init__(self, source_rate: int, target_rate: int, *, aligned: bool = False) -> None:
         """Rates in Hz. `aligned` leaves out the filter's delay at the beginning, so that sound stays where it was in time."""
-        source, target = _whole("source_rate", source_rate), _whole("target_rate", target_rate)
+        source, target = setting("source_rate", source_rate), setting("target_rate", target_rate)
         super().__init__(make("resampler", source, target, int(bool(aligned))))
         self._is_float: bool | None = None
 
@@ -37,7 +37,8 @@ class Resampler(Handle):
         data, count, is_float = _samples.read(block, 1)
         self._is_float = is_float
         function = lib.listenkit_resampler_process_f32 if is_float else lib.listenkit_resampler_process_i16
-        out = np.empty(self.value(lib.listenkit_resampler_output_len_max, "size_t *", count), dtype=_dtype(is_float))
+        most = self.value(lib.listenkit_resampler_output_len_max, "size_t *", count)
+        out: Array = np.empty(most, dtype=_dtype(is_float))
         target = ffi.from_buffer(_kind(is_float), out)
         taken, written = ffi.new("size_t *"), ffi.new("size_t *")
         done = there = 0
@@ -61,7 +62,8 @@ class Resampler(Handle):
             self.call(function, ffi.from_buffer(_kind(is_float), out), room, written)
             parts.append(out[: written[0]])
             if written[0] < room:
-                return np.concatenate(parts)
+                joined: Array = np.concatenate(parts)
+                return joined
 
     def reset(self) -> None:
         """Forgets the stream, as if made anew."""

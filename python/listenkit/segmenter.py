@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from . import _convert
 from . import events as e
+from ._check import count
 from ._lib import EMPTY, Handle, lib, make, sized
-from .detector import _count
 from .options import DetectorOptions, Settings, build, to_struct
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Segmenter(Handle):
 
     def push(self, window_end: int, probability: float) -> list[e.Event]:
         """The next window: where it ends, in samples, and the probability that it holds speech."""
-        self.call(lib.listenkit_segmenter_push, _count("window_end", window_end), float(probability))
+        self.call(lib.listenkit_segmenter_push, count("window_end", window_end), float(probability))
         return self._take()
 
     def flush(self) -> list[e.Event]:
@@ -55,7 +55,7 @@ class Segmenter(Handle):
         return self._options
 
     def _take(self) -> list[e.Event]:
-        said = []
+        said: list[e.Event] = []
         while self.call(lib.listenkit_segmenter_poll, self._record) != EMPTY:
             event = _convert.event(self._record)
             if event is not None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _samples
+from ._check import setting
 from ._lib import NULL, Handle, error, ffi, lib, make
 from .errors import ConfigError, InputError
 from .events import CueVote, Expectation
@@ -133,13 +134,7 @@ def expectation_number(expectation: str) -> int:
 
 def digit_count(digits: int) -> int:
     """How many digits are expected, checked."""
-    try:
-        count = digits.__index__()
-    except AttributeError:
-        raise ConfigError(f"digits is {digits!r}; use a whole number") from None
-    if not 0 <= count <= 255:
-        raise ConfigError(f"digits is {digits!r}; use 0 to 255, 0 if that is not known")
-    return count
+    return setting("digits", digits, 255)
 
 
 def cue_names(bits: int) -> tuple[str, ...]:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _samples
+from ._check import setting
 from ._lib import NULL, UNKNOWN_32, Handle, ffi, lib, make
-from .errors import ConfigError, InputError
+from .errors import InputError
 from .models import Models, pointer_of
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class VAD(Handle):
 
     def __init__(self, sample_rate: int = 16_000, *, models: Models | None = None, state_guard: bool = True) -> None:
         """`sample_rate` is 16000 or 8000. `state_guard` keeps the model from going deaf in long noise."""
-        super().__init__(make("vad", pointer_of(models), _hz(sample_rate), int(bool(state_guard))))
+        super().__init__(make("vad", pointer_of(models), setting("sample_rate", sample_rate), int(bool(state_guard))))
         self._window_len: int = self.value(lib.listenkit_vad_window_len)
 
     @property
@@ -73,8 +74,8 @@ class VadBatch(Handle):
         self, streams: int, sample_rate: int = 16_000, *, models: Models | None = None, state_guard: bool = True
     ) -> None:
         """`streams` is how many there are; `sample_rate` is 16000 or 8000."""
-        count = _whole("streams", streams)
-        super().__init__(make("vad_batch", pointer_of(models), _hz(sample_rate), int(bool(state_guard)), count))
+        count = setting("streams", streams)
+        super().__init__(make("vad_batch", pointer_of(models), setting("sample_rate", sample_rate), int(bool(state_guard)), count))
         self._streams = count
         self._window_len: int = self.value(lib.listenkit_vad_batch_window_len)
 
@@ -118,23 +119,9 @@ class VadBatch(Handle):
 
     def reset(self, stream: int | None = None) -> None:
         """Forgets one stream, or all."""
-        self.call(lib.listenkit_vad_batch_reset, UNKNOWN_32 if stream is None else _whole("stream", stream))
+        self.call(lib.listenkit_vad_batch_reset, UNKNOWN_32 if stream is None else setting("stream", stream))
 
     @property
     def state_bytes(self) -> int:
         """Bytes of state for each stream, without the weights."""
         return int(self.value(lib.listenkit_vad_batch_state_bytes))
-
-
-def _hz(sample_rate: int) -> int:
-    return _whole("sample_rate", sample_rate)
-
-
-def _whole(name: str, value: int) -> int:
-    try:
-        number = value.__index__()
-    except AttributeError:
-        raise ConfigError(f"{name} is {value!r}; use a whole number") from None
-    if not 0 <= number < 2**32:
-        raise ConfigError(f"{name} is {value!r}; use a whole number from 0 on")
-    return number

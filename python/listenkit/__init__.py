@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._lib import version as _version
+from ._wav import read as read_wav
 from .detection import Detection, detect
 from .detector import Detector, Stats
 from .errors import (
@@ -109,6 +110,7 @@ __all__ = [
     "default_models",
     "detect",
     "judge_text",
+    "read_wav",
 ]
 
 

@@ -18,7 +18,7 @@ _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 
 
 def read(path: str | os.PathLike[str]) -> tuple[Array, int]:
-    """`(samples, rate)`: `(n,)`, or `(n, channels)` of several channels."""
+    """The samples and the rate of a WAV file: `(n,)`, or `(n, channels)` of several channels; int16 or float32."""
     with open(path, "rb") as file:
         data = file.read()
     try:

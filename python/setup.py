@@ -122,8 +122,11 @@ class BuildNative(build_py):
     """Adds the library and the cffi module to the package."""
 
     def run(self) -> None:
-        super().run()
         in_tree = Path(__file__).resolve().parent
+        if not self.editable_mode:
+            # Of an earlier build in this tree: modules that are gone would be packed again.
+            shutil.rmtree(Path(self.build_lib) / "listenkit", ignore_errors=True)
+        super().run()
         package = (in_tree if self.editable_mode else Path(self.build_lib)) / "listenkit"
         package.mkdir(parents=True, exist_ok=True)
         library = package / library_name()

@@ -8,18 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from recordings import ROOT, audio
 
 import listenkit
-from listenkit import _wav
-
-ROOT = Path(__file__).resolve().parents[2]
-FIXTURES = ROOT / "fixtures"
-CASES = sorted(path.parent.name for path in FIXTURES.glob("*/audio.wav"))
-
-
-def audio(case: str):
-    """Samples and rate of a fixture."""
-    return _wav.read(FIXTURES / case / "audio.wav")
 
 
 @pytest.fixture(scope="session")

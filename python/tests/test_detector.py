@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import audio
+from recordings import audio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

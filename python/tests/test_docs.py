@@ -4,7 +4,7 @@ import re
 import shutil
 
 import pytest
-from conftest import FIXTURES, ROOT
+from recordings import FIXTURES, ROOT
 
 DOCUMENTS = ["docs/python.md", "python/README.md"]
 

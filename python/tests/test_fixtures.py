@@ -6,7 +6,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from conftest import CASES, FIXTURES, audio
+from recordings import CASES, FIXTURES, audio
 
 import listenkit
 

@@ -8,7 +8,7 @@ import weakref
 
 import numpy as np
 import pytest
-from conftest import FIXTURES, audio
+from recordings import FIXTURES, audio
 
 import listenkit
 from listenkit import VAD, Detector

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import ROOT, audio
+from recordings import ROOT, audio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -98,7 +98,13 @@ impl Bench {
         let (mut taken, mut written, mut long, mut word) = (0, 0, 0_u64, 0_u32);
         let (t, w) = (&raw mut taken, &raw mut written);
         let p = &raw mut self.reals[0];
-        let event = &raw mut self.events[usize::from(b) % 16];
+        // Now and then one of another kind.
+        let kind = match which {
+            48..=50 if b % 8 != 0 => LISTENKIT_EVENT_SEGMENT_READY as usize,
+            51..=52 if b % 8 != 0 => LISTENKIT_EVENT_TURN_QUERY as usize,
+            _ => usize::from(b) % 16,
+        };
+        let event = &raw mut self.events[kind];
         let capacity = a as usize % (ROOM + 1);
         // SAFETY: live handles; every length is at most that of what lies behind its pointer; room for numbers.
         let status = unsafe {
@@ -220,23 +226,20 @@ impl Bench {
                 113 => listenkit_segmenter_flush(self.segmenter),
                 114 => listenkit_segmenter_reset(self.segmenter),
                 115 => {
-                    let text = self.pcm[self.at..].as_ptr().cast();
+                    let said = "my number is five five, äh … 好的。".as_bytes();
+                    let text = match tiny {
+                        0 => (pcm.cast(), len),
+                        _ => (said.as_ptr().cast(), small as usize * 8 % said.len()),
+                    };
                     let language = [c"en", c"", c"zz-ZZZZ-x"][tiny as usize].as_ptr();
-                    listenkit_text_cues_judge(
-                        text,
-                        len,
-                        language,
-                        small,
-                        u32::from(b),
-                        p,
-                        &raw mut word,
-                    )
+                    let (digits, word) = (u32::from(b) % 300, &raw mut word);
+                    listenkit_text_cues_judge(text.0, text.1, language, small, digits, p, word)
                 }
                 _ => {
-                    let mut options = options(a as u32);
+                    let mut options = options([16_000, 44_100, a as u32][tiny as usize]);
                     listenkit_detector_options_preset(&raw mut options, small);
                     listenkit_detector_options_policy(&raw mut options, tiny);
-                    options.min_silence_ms = a as u32;
+                    options.min_silence_ms = u32::from(b) % 20_000;
                     options.activation_threshold = x;
                     let mut made = null_mut();
                     let status = listenkit_segmenter_new(&options, &raw mut made, null_mut());

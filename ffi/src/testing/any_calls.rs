@@ -235,6 +235,13 @@ impl Bench {
                     let (digits, word) = (u32::from(b) % 300, &raw mut word);
                     listenkit_text_cues_judge(text.0, text.1, language, small, digits, p, word)
                 }
+                116..=118 => {
+                    let mut options = options(16_000);
+                    options.activation_threshold = x;
+                    options.min_silence_ms = u32::from(b) % 400;
+                    options.prefix_padding_ms = (a % 11_000) as u32;
+                    listenkit_detector_tune(d, &options)
+                }
                 _ => {
                     let mut options = options([16_000, 44_100, a as u32][tiny as usize]);
                     listenkit_detector_options_preset(&raw mut options, small);
@@ -281,7 +288,7 @@ fn call() -> impl Strategy<Value = Call> {
     ];
     let float = prop_oneof![3 => 0.0_f32..=1.0, 1 => any::<f32>()];
     let short = prop_oneof![1 => 0_u16..600, 2 => 0_u16..20_000, 1 => any::<u16>()];
-    (0_u8..118, number, float, short)
+    (0_u8..121, number, float, short)
 }
 
 proptest! {

@@ -117,6 +117,8 @@ fn a_running_detector_allocates_nothing() {
                     }
                 }
                 ok(listenkit_detector_agent_stopped(d));
+                options.min_silence_ms = 200;
+                ok(listenkit_detector_tune(d, &options));
                 ok(listenkit_detector_expect(d, LISTENKIT_EXPECT_DIGITS, 4));
                 ok(listenkit_detector_text_cues(d, 0, 0.5, 1));
                 ok(listenkit_detector_answer_text(

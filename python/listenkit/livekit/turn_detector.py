@@ -238,17 +238,20 @@ class TurnDetector(rtc.EventEmitter[Literal["metrics_collected"]]):
         """What the words say, in log-odds: above 0 is finished."""
         _, text, cues, _ = self._weights
         distance = 0.0
+        # Whatever goes wrong here, the audio decides: an exception would leave the session without an end of turn.
         if cues > 0.0 and (said := _last_of_user(chat_ctx)):
-            tag = None if language is None else str(language)
-            distance += cues * listenkit.judge_text(said, language=tag).lean
+            try:
+                tag = None if language is None else str(language)
+                distance += cues * listenkit.judge_text(said, language=tag).lean
+            except Exception as error:
+                self._complain("judge of wordings", error)
         if text > 0.0 and self._text_model is not None:
             try:
                 vote = await asyncio.wait_for(self._ask_text_model(chat_ctx, language, timeout), timeout)
-            except Exception as error:  # whatever it is: the audio decides
+                if vote is not None:
+                    distance += text * self._limited(*vote)
+            except Exception as error:
                 self._complain("text model", error)
-                vote = None
-            if vote is not None:
-                distance += text * self._limited(*vote)
         return distance
 
     async def _ask_text_model(

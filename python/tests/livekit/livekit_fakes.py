@@ -233,39 +233,62 @@ class Microphone(io.AudioInput):
 
 
 class Loudspeaker(io.AudioOutput):
-    """Plays in real time, so that the agent speaks for as long as its audio lasts."""
+    """Plays in real time, so that the agent speaks for as long as its audio lasts. Can be paused."""
 
     def __init__(self) -> None:
-        super().__init__(label="loudspeaker", capabilities=io.AudioOutputCapabilities(pause=False))
-        self._started = 0.0
-        self._pushed = 0.0
+        super().__init__(label="loudspeaker", capabilities=io.AudioOutputCapabilities(pause=True))
+        self._pushed = self._played = 0.0
+        self._playing_since: float | None = None
+        self._flushed = False
         self._timer: asyncio.TimerHandle | None = None
         self.interruptions = 0
 
     async def capture_frame(self, frame: rtc.AudioFrame) -> None:
         await super().capture_frame(frame)
         if self._pushed == 0.0:
-            self._started = time.time()
-            self.on_playback_started(created_at=self._started)
+            self._playing_since = time.time()
+            self.on_playback_started(created_at=self._playing_since)
         self._pushed += frame.duration
 
     def flush(self) -> None:
         super().flush()
-        if self._pushed > 0.0 and self._timer is None:
-            left = self._started + self._pushed - time.time()
-            self._timer = asyncio.get_running_loop().call_later(max(0.0, left), self._finish, False)
+        self._flushed = self._pushed > 0.0
+        self._wait()
+
+    def pause(self) -> None:
+        super().pause()
+        self._played, self._playing_since = self._position(), None
+        self._wait()
+
+    def resume(self) -> None:
+        super().resume()
+        if self._pushed > 0.0 and self._playing_since is None:
+            self._playing_since = time.time()
+            self._wait()
 
     def clear_buffer(self) -> None:
         if self._pushed > 0.0:
             self.interruptions += 1
             self._finish(True)
 
-    def _finish(self, interrupted: bool) -> None:
+    def _position(self) -> float:
+        since = self._playing_since
+        return self._played + (0.0 if since is None else time.time() - since)
+
+    def _wait(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        played = min(self._pushed, time.time() - self._started)
-        self._timer, self._pushed = None, 0.0
-        self.on_playback_finished(playback_position=played, interrupted=interrupted)
+            self._timer = None
+        if self._flushed and self._playing_since is not None:
+            left = max(0.0, self._pushed - self._position())
+            self._timer = asyncio.get_running_loop().call_later(left, self._finish, False)
+
+    def _finish(self, interrupted: bool) -> None:
+        position = min(self._pushed, self._position())
+        self._pushed = self._played = 0.0
+        self._flushed, self._playing_since = False, None
+        self._wait()
+        self.on_playback_finished(playback_position=position, interrupted=interrupted)
 
 
 async def take(events: AsyncIterator[Any], seconds: float = 10.0) -> list[Any]:

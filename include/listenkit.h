@@ -82,6 +82,135 @@
 /* Bit of `listenkit_features`: the symbols of a LiveKit audio filter are exported. */
 #define LISTENKIT_FEATURE_AUDIO_FILTER 2
 
+/* The call did what it says. */
+#define LISTENKIT_OK 0
+
+/* Nothing went wrong, but there is nothing to give: no event is waiting, no turn is open. */
+#define LISTENKIT_EMPTY 1
+
+/* A pointer that must not be NULL is NULL. */
+#define LISTENKIT_NULL_POINTER (-1)
+
+/* `struct_size` was not set, is smaller than the first version of the struct, or the struct sets something this library does not know. */
+#define LISTENKIT_STRUCT_SIZE (-2)
+
+/* A setting is out of range or contradicts another; the detail names it. */
+#define LISTENKIT_CONFIG (-3)
+
+/* The block has a wrong length or format; nothing of it was taken. */
+#define LISTENKIT_INPUT (-4)
+
+/* Events of an earlier call have to be polled first. */
+#define LISTENKIT_OUTPUTS_WAITING (-5)
+
+/* The weights cannot be used; the detail says why. */
+#define LISTENKIT_MODEL (-6)
+
+/* Neither the library nor the model set holds these weights. */
+#define LISTENKIT_NO_MODEL (-7)
+
+/* A file cannot be read. */
+#define LISTENKIT_IO (-8)
+
+/* The caller's buffer is too small; nothing was written. */
+#define LISTENKIT_BUFFER_TOO_SMALL (-9)
+
+/* A length that no buffer can have: most often a negative number that became unsigned. */
+#define LISTENKIT_TOO_LONG (-10)
+
+/* A pointer is not aligned for what it points to. */
+#define LISTENKIT_MISALIGNED (-11)
+
+/* Another thread is inside a call on this handle. */
+#define LISTENKIT_BUSY (-12)
+
+/* An earlier call on this handle hit a bug in the library: only `free` is left. */
+#define LISTENKIT_POISONED (-13)
+
+/* This call hit a bug in the library. The handle is poisoned; please report it. */
+#define LISTENKIT_PANICKED (-14)
+
+/* The pointer is no live handle of this type. Found as far as that is possible. */
+#define LISTENKIT_WRONG_HANDLE (-15)
+
+/* The audio asked for is no longer kept. */
+#define LISTENKIT_OVERWRITTEN (-16)
+
+/* A number that stands for a choice is none of the choices. */
+#define LISTENKIT_VALUE (-17)
+
+/* A text is not UTF-8. */
+#define LISTENKIT_UTF8 (-18)
+
+/* Bytes of a `listenkit_detail`. */
+#define LISTENKIT_DETAIL_LEN 256
+
+/* Turn model: products of 8-bit numbers, twice as fast as exact and within 0.011 of it on average. */
+#define LISTENKIT_PRECISION_FAST 0
+
+/* Turn model: 32-bit floats throughout. */
+#define LISTENKIT_PRECISION_EXACT 1
+
+/* The fastest kernels of this machine. */
+#define LISTENKIT_KERNEL_BEST 0
+
+/* Plain code, on every machine. */
+#define LISTENKIT_KERNEL_PORTABLE 1
+
+/* x86-64 with AVX2 and FMA. */
+#define LISTENKIT_KERNEL_AVX2 2
+
+/* x86-64 with AVX-512F. */
+#define LISTENKIT_KERNEL_AVX512 3
+
+/* 64-bit ARM. */
+#define LISTENKIT_KERNEL_NEON 4
+
+/* "Not set", in durations that may be. */
+#define LISTENKIT_NONE_MS UINT32_MAX
+
+/* `downmix_channel`: the mean of all channels. */
+#define LISTENKIT_DOWNMIX_AVERAGE UINT32_MAX
+
+/* 0.3 and 2.5 s with a turn model, 0.5 and 3 s without. */
+#define LISTENKIT_ENDPOINTING_DEFAULT 0
+
+/* `min_delay_ms` and `max_delay_ms` as they are. */
+#define LISTENKIT_ENDPOINTING_FIXED 1
+
+/* The smaller delay is learned from the user's pauses, between the two, with `alpha` as the weight of history. */
+#define LISTENKIT_ENDPOINTING_DYNAMIC 2
+
+/* The larger delay below the threshold, the smaller from it on. */
+#define LISTENKIT_WAIT_RULE_THRESHOLD 0
+
+/* In between, linear in log-odds from `unfinished_at` to `finished_at`. */
+#define LISTENKIT_WAIT_RULE_GRADED 1
+
+/* Of several answers about one pause, the newest counts. */
+#define LISTENKIT_ANSWERS_LATEST 0
+
+/* Their mean in log-odds. */
+#define LISTENKIT_ANSWERS_MEAN 1
+
+/* The lowest. */
+#define LISTENKIT_ANSWERS_MIN 2
+
+/* What `inference.VAD` of LiveKit Agents 1.8.9 does, window for window. For comparing. */
+#define LISTENKIT_PRESET_LIVEKIT_CORE 1
+
+/* What the silero plugin of LiveKit Agents 1.8.9 does. For comparing. */
+#define LISTENKIT_PRESET_LIVEKIT_PLUGIN 2
+
+/* For quick exchanges: 0.2 to 0.8 s around a threshold of 0.2. */
+#define LISTENKIT_POLICY_FAST 1
+
+/* For most agents: 0.3 to 1.5 s around a threshold of 0.5. */
+#define LISTENKIT_POLICY_BALANCED 2
+
+/* For people who think while they speak: 0.5 to 3 s around a threshold of 0.7. */
+#define LISTENKIT_POLICY_PATIENT 3
+
 /* Probability of one window; only with `report_windows`. Uses: start, end (window), probability. */
 #define LISTENKIT_EVENT_WINDOW 1
 
@@ -262,134 +391,8 @@
 /* `words` of an overlap of which no words are known. */
 #define LISTENKIT_UNKNOWN_WORDS UINT32_MAX
 
-/* Turn model: products of 8-bit numbers, twice as fast as exact and within 0.011 of it on average. */
-#define LISTENKIT_PRECISION_FAST 0
-
-/* Turn model: 32-bit floats throughout. */
-#define LISTENKIT_PRECISION_EXACT 1
-
-/* The fastest kernels of this machine. */
-#define LISTENKIT_KERNEL_BEST 0
-
-/* Plain code, on every machine. */
-#define LISTENKIT_KERNEL_PORTABLE 1
-
-/* x86-64 with AVX2 and FMA. */
-#define LISTENKIT_KERNEL_AVX2 2
-
-/* x86-64 with AVX-512F. */
-#define LISTENKIT_KERNEL_AVX512 3
-
-/* 64-bit ARM. */
-#define LISTENKIT_KERNEL_NEON 4
-
-/* "Not set", in durations that may be. */
-#define LISTENKIT_NONE_MS UINT32_MAX
-
-/* `downmix_channel`: the mean of all channels. */
-#define LISTENKIT_DOWNMIX_AVERAGE UINT32_MAX
-
-/* 0.3 and 2.5 s with a turn model, 0.5 and 3 s without. */
-#define LISTENKIT_ENDPOINTING_DEFAULT 0
-
-/* `min_delay_ms` and `max_delay_ms` as they are. */
-#define LISTENKIT_ENDPOINTING_FIXED 1
-
-/* The smaller delay is learned from the user's pauses, between the two, with `alpha` as the weight of history. */
-#define LISTENKIT_ENDPOINTING_DYNAMIC 2
-
-/* The larger delay below the threshold, the smaller from it on. */
-#define LISTENKIT_WAIT_RULE_THRESHOLD 0
-
-/* In between, linear in log-odds from `unfinished_at` to `finished_at`. */
-#define LISTENKIT_WAIT_RULE_GRADED 1
-
-/* Of several answers about one pause, the newest counts. */
-#define LISTENKIT_ANSWERS_LATEST 0
-
-/* Their mean in log-odds. */
-#define LISTENKIT_ANSWERS_MEAN 1
-
-/* The lowest. */
-#define LISTENKIT_ANSWERS_MIN 2
-
-/* What `inference.VAD` of LiveKit Agents 1.8.9 does, window for window. For comparing. */
-#define LISTENKIT_PRESET_LIVEKIT_CORE 1
-
-/* What the silero plugin of LiveKit Agents 1.8.9 does. For comparing. */
-#define LISTENKIT_PRESET_LIVEKIT_PLUGIN 2
-
-/* For quick exchanges: 0.2 to 0.8 s around a threshold of 0.2. */
-#define LISTENKIT_POLICY_FAST 1
-
-/* For most agents: 0.3 to 1.5 s around a threshold of 0.5. */
-#define LISTENKIT_POLICY_BALANCED 2
-
-/* For people who think while they speak: 0.5 to 3 s around a threshold of 0.7. */
-#define LISTENKIT_POLICY_PATIENT 3
-
-/* The call did what it says. */
-#define LISTENKIT_OK 0
-
-/* Nothing went wrong, but there is nothing to give: no event is waiting, no turn is open. */
-#define LISTENKIT_EMPTY 1
-
-/* A pointer that must not be NULL is NULL. */
-#define LISTENKIT_NULL_POINTER (-1)
-
-/* `struct_size` was not set, is smaller than the first version of the struct, or the struct sets something this library does not know. */
-#define LISTENKIT_STRUCT_SIZE (-2)
-
-/* A setting is out of range or contradicts another; the detail names it. */
-#define LISTENKIT_CONFIG (-3)
-
-/* The block has a wrong length or format; nothing of it was taken. */
-#define LISTENKIT_INPUT (-4)
-
-/* Events of an earlier call have to be polled first. */
-#define LISTENKIT_OUTPUTS_WAITING (-5)
-
-/* The weights cannot be used; the detail says why. */
-#define LISTENKIT_MODEL (-6)
-
-/* Neither the library nor the model set holds these weights. */
-#define LISTENKIT_NO_MODEL (-7)
-
-/* A file cannot be read. */
-#define LISTENKIT_IO (-8)
-
-/* The caller's buffer is too small; nothing was written. */
-#define LISTENKIT_BUFFER_TOO_SMALL (-9)
-
-/* A length that no buffer can have: most often a negative number that became unsigned. */
-#define LISTENKIT_TOO_LONG (-10)
-
-/* A pointer is not aligned for what it points to. */
-#define LISTENKIT_MISALIGNED (-11)
-
-/* Another thread is inside a call on this handle. */
-#define LISTENKIT_BUSY (-12)
-
-/* An earlier call on this handle hit a bug in the library: only `free` is left. */
-#define LISTENKIT_POISONED (-13)
-
-/* This call hit a bug in the library. The handle is poisoned; please report it. */
-#define LISTENKIT_PANICKED (-14)
-
-/* The pointer is no live handle of this type. Found as far as that is possible. */
-#define LISTENKIT_WRONG_HANDLE (-15)
-
-/* The audio asked for is no longer kept. */
-#define LISTENKIT_OVERWRITTEN (-16)
-
-/* A number that stands for a choice is none of the choices. */
-#define LISTENKIT_VALUE (-17)
-
-/* A text is not UTF-8. */
-#define LISTENKIT_UTF8 (-18)
-
-/* Bytes of a `listenkit_detail`. */
-#define LISTENKIT_DETAIL_LEN 256
+/* `listenkit_vad_batch_reset`: every stream. */
+#define LISTENKIT_ALL_STREAMS UINT32_MAX
 
 /* The last word is a sound of hesitation: "uh". From here to ELLIPSIS cues speak for an unfinished turn, the rest for a finished one. */
 #define LISTENKIT_CUE_FILLER (1 << 0)
@@ -445,9 +448,6 @@
 /* A whole e-mail address. */
 #define LISTENKIT_CUE_FULL_ADDRESS (1 << 17)
 
-/* `listenkit_vad_batch_reset`: every stream. */
-#define LISTENKIT_ALL_STREAMS UINT32_MAX
-
 /* Listens to one stream of audio and says when the user starts, stops and finishes. */
 typedef struct listenkit_detector listenkit_detector;
 
@@ -487,6 +487,36 @@ typedef struct listenkit_vad_batch listenkit_vad_batch;
  Numbers are never reused. A program should treat one it does not know by its sign.
  */
 typedef int32_t listenkit_status;
+
+/* Where weights come from. `listenkit_models_options_init` fills it with: all embedded, fast, best kernels. */
+typedef struct listenkit_models_options {
+  /* `sizeof` this struct. */
+  uint32_t struct_size;
+  /* `LISTENKIT_PRECISION_*` of the turn model. */
+  uint32_t turn_precision;
+  /* `LISTENKIT_KERNEL_*`. Results differ in the last bits between levels; a replay needs the same one. */
+  uint32_t kernel_level;
+  /* Zero. */
+  uint32_t reserved;
+  /* A weight file (`.lkw`) of the VAD in memory, or NULL. It is copied. */
+  const uint8_t *vad_bytes;
+  /* Bytes in it. */
+  size_t vad_len;
+  /* Path of a weight file of the VAD, UTF-8, or NULL. Without bytes and path: the embedded weights. */
+  const char *vad_path;
+  /* A weight file of Smart Turn in memory, or NULL. It is copied. */
+  const uint8_t *turn_bytes;
+  /* Bytes in it. */
+  size_t turn_len;
+  /* Path of a weight file of Smart Turn, UTF-8, or NULL. Without bytes and path: the embedded weights, if this library has them. */
+  const char *turn_path;
+} listenkit_models_options;
+
+/* Why a function that makes something refused. The caller's own; written only when the call fails, and always ended by a NUL. */
+typedef struct listenkit_detail {
+  /* UTF-8: what was expected, what came, what to do. */
+  char text[LISTENKIT_DETAIL_LEN];
+} listenkit_detail;
 
 /* Settings of a detector. `listenkit_detector_options_init` fills in the defaults, given in brackets. Durations are in milliseconds. */
 typedef struct listenkit_detector_options {
@@ -602,12 +632,6 @@ typedef struct listenkit_detector_options {
   /* Coherence with the playback that makes an overlap the agent's own voice, 0 to 1 [0.75]. */
   float own_voice_threshold;
 } listenkit_detector_options;
-
-/* Why a function that makes something refused. The caller's own; written only when the call fails, and always ended by a NUL. */
-typedef struct listenkit_detail {
-  /* UTF-8: what was expected, what came, what to do. */
-  char text[LISTENKIT_DETAIL_LEN];
-} listenkit_detail;
 
 /* What a model said about a pause. */
 typedef struct listenkit_vote {
@@ -779,30 +803,6 @@ typedef struct listenkit_stats {
   uint64_t outputs_dropped;
 } listenkit_stats;
 
-/* Where weights come from. `listenkit_models_options_init` fills it with: all embedded, fast, best kernels. */
-typedef struct listenkit_models_options {
-  /* `sizeof` this struct. */
-  uint32_t struct_size;
-  /* `LISTENKIT_PRECISION_*` of the turn model. */
-  uint32_t turn_precision;
-  /* `LISTENKIT_KERNEL_*`. Results differ in the last bits between levels; a replay needs the same one. */
-  uint32_t kernel_level;
-  /* Zero. */
-  uint32_t reserved;
-  /* A weight file (`.lkw`) of the VAD in memory, or NULL. It is copied. */
-  const uint8_t *vad_bytes;
-  /* Bytes in it. */
-  size_t vad_len;
-  /* Path of a weight file of the VAD, UTF-8, or NULL. Without bytes and path: the embedded weights. */
-  const char *vad_path;
-  /* A weight file of Smart Turn in memory, or NULL. It is copied. */
-  const uint8_t *turn_bytes;
-  /* Bytes in it. */
-  size_t turn_len;
-  /* Path of a weight file of Smart Turn, UTF-8, or NULL. Without bytes and path: the embedded weights, if this library has them. */
-  const char *turn_path;
-} listenkit_models_options;
-
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -815,6 +815,49 @@ const char *listenkit_version(void);
 
 /* What this build of the library holds: bits `LISTENKIT_FEATURE_*`. */
 uint32_t listenkit_features(void);
+
+/* What a status means, in a sentence. Static, never NULL, also for numbers that are no status. */
+const char *listenkit_status_str(listenkit_status status);
+
+/* Fills `options` with the defaults of this library. `struct_size` is `sizeof(listenkit_models_options)`. */
+listenkit_status listenkit_models_options_init(struct listenkit_models_options *options,
+                                               size_t struct_size);
+
+/*
+ A set of models. `options` may be NULL for the defaults. 2 ms with embedded weights; weights from a file are read and
+ checked here.
+
+ Fails with `LISTENKIT_MODEL` (not such weights, damaged, kernel level not on this machine), `LISTENKIT_IO`, `LISTENKIT_VALUE`.
+ */
+listenkit_status listenkit_models_new(const struct listenkit_models_options *options,
+                                      struct listenkit_models **models,
+                                      struct listenkit_detail *detail);
+
+/* Ends a model set. NULL is fine. What was made from it works on. */
+void listenkit_models_free(struct listenkit_models *models);
+
+/* Whether a turn model can be made from this set: writes 1 or 0. */
+listenkit_status listenkit_models_has_turn_model(const struct listenkit_models *models,
+                                                 uint32_t *has);
+
+/* Computes a known signal and compares with reference probabilities, 1 ms: whether this machine computes right. */
+listenkit_status listenkit_models_self_test(const struct listenkit_models *models,
+                                            struct listenkit_detail *detail);
+
+/* Fills `options` with the defaults of this library. `struct_size` is `sizeof(listenkit_detector_options)`. */
+listenkit_status listenkit_detector_options_init(struct listenkit_detector_options *options,
+                                                 size_t struct_size);
+
+/* Changes what a preset is about (`LISTENKIT_PRESET_*`: the settings of the VAD and of segments), and leaves the rest. */
+listenkit_status listenkit_detector_options_preset(struct listenkit_detector_options *options,
+                                                   uint32_t preset);
+
+/*
+ Takes over a policy for the end of turns (`LISTENKIT_POLICY_*`: delays, wait rule, weights, and how the turn model is asked), and
+ leaves the rest. Turns `turn_model` on; where none is there to answer, set it to 0 again. The numbers hold for Smart Turn v3.2.
+ */
+listenkit_status listenkit_detector_options_policy(struct listenkit_detector_options *options,
+                                                   uint32_t policy);
 
 /*
  A detector for one stream. Allocates here, and again only at a change of format. `options` may be NULL for the defaults. The weights
@@ -884,6 +927,11 @@ listenkit_status listenkit_detector_flush(struct listenkit_detector *detector);
  position and format.
  */
 listenkit_status listenkit_detector_reset(struct listenkit_detector *detector);
+
+#if defined(LISTENKIT_TEST_HOOKS)
+/* Makes the next push on this handle hit a bug, to see what then happens. Only with the feature `test-hooks`, which no release has. */
+listenkit_status listenkit_detector_test_panic(struct listenkit_detector *detector);
+#endif
 
 /*
  Copies the samples of a SEGMENT_READY event, interleaved, at the stream's own rate: `event->audio_len` values. To be called
@@ -1094,200 +1142,6 @@ listenkit_status listenkit_detector_open_turn(const struct listenkit_detector *d
 listenkit_status listenkit_detector_stats(const struct listenkit_detector *detector,
                                           struct listenkit_stats *stats);
 
-#if defined(LISTENKIT_TEST_HOOKS)
-/* Makes the next push on this handle hit a bug, to see what then happens. Only with the feature `test-hooks`, which no release has. */
-listenkit_status listenkit_detector_test_panic(struct listenkit_detector *detector);
-#endif
-
-/* Fills `options` with the defaults of this library. `struct_size` is `sizeof(listenkit_models_options)`. */
-listenkit_status listenkit_models_options_init(struct listenkit_models_options *options,
-                                               size_t struct_size);
-
-/*
- A set of models. `options` may be NULL for the defaults. 2 ms with embedded weights; weights from a file are read and
- checked here.
-
- Fails with `LISTENKIT_MODEL` (not such weights, damaged, kernel level not on this machine), `LISTENKIT_IO`, `LISTENKIT_VALUE`.
- */
-listenkit_status listenkit_models_new(const struct listenkit_models_options *options,
-                                      struct listenkit_models **models,
-                                      struct listenkit_detail *detail);
-
-/* Ends a model set. NULL is fine. What was made from it works on. */
-void listenkit_models_free(struct listenkit_models *models);
-
-/* Whether a turn model can be made from this set: writes 1 or 0. */
-listenkit_status listenkit_models_has_turn_model(const struct listenkit_models *models,
-                                                 uint32_t *has);
-
-/* Computes a known signal and compares with reference probabilities, 1 ms: whether this machine computes right. */
-listenkit_status listenkit_models_self_test(const struct listenkit_models *models,
-                                            struct listenkit_detail *detail);
-
-/* Fills `options` with the defaults of this library. `struct_size` is `sizeof(listenkit_detector_options)`. */
-listenkit_status listenkit_detector_options_init(struct listenkit_detector_options *options,
-                                                 size_t struct_size);
-
-/* Changes what a preset is about (`LISTENKIT_PRESET_*`: the settings of the VAD and of segments), and leaves the rest. */
-listenkit_status listenkit_detector_options_preset(struct listenkit_detector_options *options,
-                                                   uint32_t preset);
-
-/*
- Takes over a policy for the end of turns (`LISTENKIT_POLICY_*`: delays, wait rule, weights, and how the turn model is asked), and
- leaves the rest. Turns `turn_model` on; where none is there to answer, set it to 0 again. The numbers hold for Smart Turn v3.2.
- */
-listenkit_status listenkit_detector_options_policy(struct listenkit_detector_options *options,
-                                                   uint32_t policy);
-
-/*
- A stream from `from` to `to` Hz, both 4000 to 192000 or `LISTENKIT_CONFIG`.
-
- With `aligned` 0 the output lags behind the input by `listenkit_resampler_delay` outputs and every 10 ms in give 10 ms out, within one
- sample. With 1 those first outputs are left out: output m lies at input time m / to, n inputs give n * to / from outputs in all,
- rounded up, the last of them by flush. Streams of the same rates share their filter, which takes up to 20 ms to make.
- */
-listenkit_status listenkit_resampler_new(uint32_t from,
-                                         uint32_t to,
-                                         uint32_t aligned,
-                                         struct listenkit_resampler **resampler,
-                                         struct listenkit_detail *detail);
-
-/* Ends it. NULL is fine. */
-void listenkit_resampler_free(struct listenkit_resampler *resampler);
-
-/* What the last failed call on this handle said, UTF-8; empty if none failed. Lasts until the next call on the handle. */
-const char *listenkit_resampler_detail(const struct listenkit_resampler *resampler);
-
-/* Outputs that `input_len` inputs give at most, wherever the stream stands: the room that lets a call take them all. */
-listenkit_status listenkit_resampler_output_len_max(const struct listenkit_resampler *resampler,
-                                                    size_t input_len,
-                                                    size_t *len);
-
-/* Outputs that a flush has to write now. */
-listenkit_status listenkit_resampler_tail_len(const struct listenkit_resampler *resampler,
-                                              size_t *len);
-
-/*
- Outputs by which the stream lags behind its input if it is not aligned: 24 from any rate above 16 kHz to 16 kHz (1.5 ms), 0 for equal
- rates.
- */
-listenkit_status listenkit_resampler_delay(const struct listenkit_resampler *resampler,
-                                           size_t *outputs);
-
-/*
- Takes samples and writes the outputs that they complete; how the stream is cut into calls changes nothing. `*taken` says how
- many of `in_len` inputs were taken: all, if `capacity` is `listenkit_resampler_output_len_max` of them, otherwise as
- many as there was room for. Call again with the rest. An input is taken with all its outputs or not at all, so with less room than
- `listenkit_resampler_output_len_max` of 1 nothing may move. Allocates nothing. After part of a tail was flushed, begins a new stream.
-
- Full scale is 1.0. A value that is not finite spoils the outputs next to it, 3 ms, and no others.
- */
-listenkit_status listenkit_resampler_process_f32(struct listenkit_resampler *resampler,
-                                                 const float *input,
-                                                 size_t in_len,
-                                                 float *out,
-                                                 size_t capacity,
-                                                 size_t *taken,
-                                                 size_t *written);
-
-/*
- The same for 16-bit values: they go through the filter as floats in blocks of 512, and come out rounded and limited to
- the range. Which blocks these are changes nothing either.
- */
-listenkit_status listenkit_resampler_process_i16(struct listenkit_resampler *resampler,
-                                                 const int16_t *input,
-                                                 size_t in_len,
-                                                 int16_t *out,
-                                                 size_t capacity,
-                                                 size_t *taken,
-                                                 size_t *written);
-
-/*
- End of the stream: writes its tail, the outputs that still wait for inputs, which count as zeros. With room for
- `listenkit_resampler_tail_len` one call does; otherwise call again while `*written` equals `capacity`. Then the resampler is as new.
- */
-listenkit_status listenkit_resampler_flush_f32(struct listenkit_resampler *resampler,
-                                               float *out,
-                                               size_t capacity,
-                                               size_t *written);
-
-/* The same for 16-bit values. */
-listenkit_status listenkit_resampler_flush_i16(struct listenkit_resampler *resampler,
-                                               int16_t *out,
-                                               size_t capacity,
-                                               size_t *written);
-
-/* Forgets everything: the start of a new stream. */
-listenkit_status listenkit_resampler_reset(struct listenkit_resampler *resampler);
-
-/* Bytes of this stream's own state. The filter is shared and not counted. */
-listenkit_status listenkit_resampler_state_bytes(const struct listenkit_resampler *resampler,
-                                                 size_t *bytes);
-
-/*
- A segmenter for windows that begin at `start_at`. `options` may be NULL for the defaults, which are for 16 kHz.
-
- Of the options it uses `sample_rate`, `start_at`, the thresholds, `min_speech_ms`, `min_silence_ms`, the paddings, `max_segment_ms` and the
- preset. Durations of speech and silence are counted in windows of 32 ms. Smoothing is the caller's.
- */
-listenkit_status listenkit_segmenter_new(const struct listenkit_detector_options *options,
-                                         struct listenkit_segmenter **segmenter,
-                                         struct listenkit_detail *detail);
-
-/* Ends it. NULL is fine. */
-void listenkit_segmenter_free(struct listenkit_segmenter *segmenter);
-
-/* What the last failed call on this handle said, UTF-8; empty if none failed. Lasts until the next call on the handle. */
-const char *listenkit_segmenter_detail(const struct listenkit_segmenter *segmenter);
-
-/*
- Takes the next window, from the end of the one before it to `window_end`, with the probability that it holds speech. Then poll until
- `LISTENKIT_EMPTY`: the next window is refused with `LISTENKIT_OUTPUTS_WAITING` before.
-
- Windows should be 32 ms; others count as 32 ms in durations of speech and silence. NaN counts as 0. A window that ends where the one
- before it ended, or earlier, says nothing. Allocates nothing.
- */
-listenkit_status listenkit_segmenter_push(struct listenkit_segmenter *segmenter,
-                                          uint64_t window_end,
-                                          float probability);
-
-/*
- The next event, or `LISTENKIT_EMPTY`. Set `event->struct_size` to its `sizeof` first.
-
- START_OF_SPEECH, END_OF_SPEECH (exactly one for every start) and SEGMENT_READY come out, each with `turn` 0; `segment_audio` need not be
- set. Of a segment there is the range alone: `audio_len` is 0, the samples are yours.
- */
-listenkit_status listenkit_segmenter_poll(struct listenkit_segmenter *segmenter,
-                                          struct listenkit_event *event);
-
-/* End of input: open speech ends. Then poll until `LISTENKIT_EMPTY`. More windows may follow, as a new beginning at the same position. */
-listenkit_status listenkit_segmenter_flush(struct listenkit_segmenter *segmenter);
-
-/* Ends open speech (reason `LISTENKIT_END_RESET`) and is as new, at `start_at`. Then poll until `LISTENKIT_EMPTY`. */
-listenkit_status listenkit_segmenter_reset(struct listenkit_segmenter *segmenter);
-
-/* What a status means, in a sentence. Static, never NULL, also for numbers that are no status. */
-const char *listenkit_status_str(listenkit_status status);
-
-/*
- What the wording of a transcript says about the end of a turn: a vote for `listenkit_detector_text_cues`, without a model. Takes
- 14 us as a median and at most 0.6 ms, for only the last 500 characters count. Any thread may call it.
-
- `text` is the user's words of the turn so far, UTF-8, `len` bytes. `language` is a tag such as "en" or "pt-BR" that ends with a NUL, or NULL if
- it is not known. Known are en es fr de it pt nl ru zh ja ko ar hi tr id; in others punctuation, digits and hesitation count. `expectation` is
- `LISTENKIT_EXPECT_*`, with the number of `digits` that are expected, 0 if that is not known.
-
- `*lean` is from -1 (surely unfinished) over 0 (nothing to go by) to 1 (surely finished); `*cues` the reasons, bits `LISTENKIT_CUE_*`.
- Both are written, or neither. Fails with `LISTENKIT_UTF8`, `LISTENKIT_VALUE`.
- */
-listenkit_status listenkit_text_cues_judge(const char *text,
-                                           size_t len,
-                                           const char *language,
-                                           uint32_t expectation,
-                                           uint32_t digits,
-                                           float *lean,
-                                           uint32_t *cues);
-
 /* Room for the audio of one question: 8 s, 0.8 MB. */
 listenkit_status listenkit_turn_audio_new(struct listenkit_turn_audio **audio);
 
@@ -1439,6 +1293,152 @@ listenkit_status listenkit_vad_batch_reset(struct listenkit_vad_batch *batch,
 /* Bytes for each stream. What all of them share is 0.4 MB for the batch, and the weights. */
 listenkit_status listenkit_vad_batch_state_bytes(const struct listenkit_vad_batch *batch,
                                                  size_t *bytes_per_stream);
+
+/*
+ A stream from `from` to `to` Hz, both 4000 to 192000 or `LISTENKIT_CONFIG`.
+
+ With `aligned` 0 the output lags behind the input by `listenkit_resampler_delay` outputs and every 10 ms in give 10 ms out, within one
+ sample. With 1 those first outputs are left out: output m lies at input time m / to, n inputs give n * to / from outputs in all,
+ rounded up, the last of them by flush. Streams of the same rates share their filter, which takes up to 20 ms to make.
+ */
+listenkit_status listenkit_resampler_new(uint32_t from,
+                                         uint32_t to,
+                                         uint32_t aligned,
+                                         struct listenkit_resampler **resampler,
+                                         struct listenkit_detail *detail);
+
+/* Ends it. NULL is fine. */
+void listenkit_resampler_free(struct listenkit_resampler *resampler);
+
+/* What the last failed call on this handle said, UTF-8; empty if none failed. Lasts until the next call on the handle. */
+const char *listenkit_resampler_detail(const struct listenkit_resampler *resampler);
+
+/* Outputs that `input_len` inputs give at most, wherever the stream stands: the room that lets a call take them all. */
+listenkit_status listenkit_resampler_output_len_max(const struct listenkit_resampler *resampler,
+                                                    size_t input_len,
+                                                    size_t *len);
+
+/* Outputs that a flush has to write now. */
+listenkit_status listenkit_resampler_tail_len(const struct listenkit_resampler *resampler,
+                                              size_t *len);
+
+/*
+ Outputs by which the stream lags behind its input if it is not aligned: 24 from any rate above 16 kHz to 16 kHz (1.5 ms), 0 for equal
+ rates.
+ */
+listenkit_status listenkit_resampler_delay(const struct listenkit_resampler *resampler,
+                                           size_t *outputs);
+
+/*
+ Takes samples and writes the outputs that they complete; how the stream is cut into calls changes nothing. `*taken` says how
+ many of `in_len` inputs were taken: all, if `capacity` is `listenkit_resampler_output_len_max` of them, otherwise as
+ many as there was room for. Call again with the rest. An input is taken with all its outputs or not at all, so with less room than
+ `listenkit_resampler_output_len_max` of 1 nothing may move. Allocates nothing. After part of a tail was flushed, begins a new stream.
+
+ Full scale is 1.0. A value that is not finite spoils the outputs next to it, 3 ms, and no others.
+ */
+listenkit_status listenkit_resampler_process_f32(struct listenkit_resampler *resampler,
+                                                 const float *input,
+                                                 size_t in_len,
+                                                 float *out,
+                                                 size_t capacity,
+                                                 size_t *taken,
+                                                 size_t *written);
+
+/*
+ The same for 16-bit values: they go through the filter as floats in blocks of 512, and come out rounded and limited to
+ the range. Which blocks these are changes nothing either.
+ */
+listenkit_status listenkit_resampler_process_i16(struct listenkit_resampler *resampler,
+                                                 const int16_t *input,
+                                                 size_t in_len,
+                                                 int16_t *out,
+                                                 size_t capacity,
+                                                 size_t *taken,
+                                                 size_t *written);
+
+/*
+ End of the stream: writes its tail, the outputs that still wait for inputs, which count as zeros. With room for
+ `listenkit_resampler_tail_len` one call does; otherwise call again while `*written` equals `capacity`. Then the resampler is as new.
+ */
+listenkit_status listenkit_resampler_flush_f32(struct listenkit_resampler *resampler,
+                                               float *out,
+                                               size_t capacity,
+                                               size_t *written);
+
+/* The same for 16-bit values. */
+listenkit_status listenkit_resampler_flush_i16(struct listenkit_resampler *resampler,
+                                               int16_t *out,
+                                               size_t capacity,
+                                               size_t *written);
+
+/* Forgets everything: the start of a new stream. */
+listenkit_status listenkit_resampler_reset(struct listenkit_resampler *resampler);
+
+/* Bytes of this stream's own state. The filter is shared and not counted. */
+listenkit_status listenkit_resampler_state_bytes(const struct listenkit_resampler *resampler,
+                                                 size_t *bytes);
+
+/*
+ A segmenter for windows that begin at `start_at`. `options` may be NULL for the defaults, which are for 16 kHz.
+
+ Of the options it uses `sample_rate`, `start_at`, the thresholds, `min_speech_ms`, `min_silence_ms`, the paddings, `max_segment_ms` and the
+ preset. Durations of speech and silence are counted in windows of 32 ms. Smoothing is the caller's.
+ */
+listenkit_status listenkit_segmenter_new(const struct listenkit_detector_options *options,
+                                         struct listenkit_segmenter **segmenter,
+                                         struct listenkit_detail *detail);
+
+/* Ends it. NULL is fine. */
+void listenkit_segmenter_free(struct listenkit_segmenter *segmenter);
+
+/* What the last failed call on this handle said, UTF-8; empty if none failed. Lasts until the next call on the handle. */
+const char *listenkit_segmenter_detail(const struct listenkit_segmenter *segmenter);
+
+/*
+ Takes the next window, from the end of the one before it to `window_end`, with the probability that it holds speech. Then poll until
+ `LISTENKIT_EMPTY`: the next window is refused with `LISTENKIT_OUTPUTS_WAITING` before.
+
+ Windows should be 32 ms; others count as 32 ms in durations of speech and silence. NaN counts as 0. A window that ends where the one
+ before it ended, or earlier, says nothing. Allocates nothing.
+ */
+listenkit_status listenkit_segmenter_push(struct listenkit_segmenter *segmenter,
+                                          uint64_t window_end,
+                                          float probability);
+
+/*
+ The next event, or `LISTENKIT_EMPTY`. Set `event->struct_size` to its `sizeof` first.
+
+ START_OF_SPEECH, END_OF_SPEECH (exactly one for every start) and SEGMENT_READY come out, each with `turn` 0; `segment_audio` need not be
+ set. Of a segment there is the range alone: `audio_len` is 0, the samples are yours.
+ */
+listenkit_status listenkit_segmenter_poll(struct listenkit_segmenter *segmenter,
+                                          struct listenkit_event *event);
+
+/* End of input: open speech ends. Then poll until `LISTENKIT_EMPTY`. More windows may follow, as a new beginning at the same position. */
+listenkit_status listenkit_segmenter_flush(struct listenkit_segmenter *segmenter);
+
+/* Ends open speech (reason `LISTENKIT_END_RESET`) and is as new, at `start_at`. Then poll until `LISTENKIT_EMPTY`. */
+listenkit_status listenkit_segmenter_reset(struct listenkit_segmenter *segmenter);
+
+/*
+ What the wording of a transcript says about the end of a turn: a vote for `listenkit_detector_text_cues`, without a model. Takes
+ 14 us as a median and at most 0.6 ms, for only the last 500 characters count. Any thread may call it.
+
+ `text` is the user's words of the turn so far, UTF-8, `len` bytes. `language` is a tag such as "en" or "pt-BR" that ends with a NUL, or NULL if
+ it is not known. Known are en es fr de it pt nl ru zh ja ko ar hi tr id; in others punctuation, digits and hesitation count. `expectation` is
+ `LISTENKIT_EXPECT_*`, with the number of `digits` that are expected, 0 if that is not known.
+
+ `*lean` is from -1 (surely unfinished) over 0 (nothing to go by) to 1 (surely finished); `*cues` the reasons, bits `LISTENKIT_CUE_*`.
+ Both are written, or neither. Fails with `LISTENKIT_UTF8`, `LISTENKIT_VALUE`.
+ */
+listenkit_status listenkit_text_cues_judge(const char *text,
+                                           size_t len,
+                                           const char *language,
+                                           uint32_t expectation,
+                                           uint32_t digits,
+                                           float *lean,
+                                           uint32_t *cues);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -3,21 +3,34 @@
 //! Every function checks what it is given, runs behind a panic boundary, and returns a status; nothing here knows anything about
 //! speech. See `docs/decisions/0008-c-abi.md`.
 
-pub mod detector;
-pub mod event;
 mod handle;
-pub mod models;
-pub mod options;
 mod pointer;
-pub mod resampler;
-pub mod segmenter;
+
+// The header has its parts in this order: that of use.
 pub mod status;
+
+pub mod models;
+
+pub mod options;
+
+pub mod event;
+
+pub mod detector;
+
+pub mod turn;
+
+pub mod vad;
+
+pub mod vad_batch;
+
+pub mod resampler;
+
+pub mod segmenter;
+
+pub mod text_cues;
+
 #[cfg(test)]
 mod testing;
-pub mod text_cues;
-pub mod turn;
-pub mod vad;
-pub mod vad_batch;
 
 use std::ffi::c_char;
 

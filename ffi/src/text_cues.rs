@@ -74,7 +74,7 @@ pub unsafe extern "C" fn listenkit_text_cues_judge(
             let (lean, cues) = (Out::new("lean", lean)?, Out::new("cues", cues)?);
             let text = pointer::utf8("text", pointer::slice("text", text.cast(), len)?)?;
             let language = pointer::text("language", language)?;
-            let expectation = detector::expectation(expectation, digits)?;
+            let expectation = detector::inputs::expectation(expectation, digits)?;
             let vote = TextCues::judge(text, language, expectation);
             lean.write(vote.lean);
             cues.write(vote.reasons.bits());

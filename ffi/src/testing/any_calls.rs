@@ -5,7 +5,7 @@ use std::ptr::null_mut;
 use proptest::prelude::*;
 
 use super::{clip, floats, models, options};
-use crate::detector::*;
+use crate::detector::{audio::*, inputs::*, queries::*, *};
 use crate::event::*;
 use crate::options::*;
 use crate::pointer::Versioned;

@@ -3,7 +3,7 @@
 use std::ptr::{null, null_mut};
 
 use super::{clip, floats, models, options, speech};
-use crate::detector::*;
+use crate::detector::{audio::*, inputs::*, *};
 use crate::event::*;
 use crate::options::{LISTENKIT_POLICY_BALANCED, listenkit_detector_options_policy};
 use crate::pointer::Versioned;

@@ -284,3 +284,15 @@ def test_a_question_can_be_sent_to_another_process(conversation, turn_model):
     assert again == queries[0] and np.array_equal(again.audio.samples(), queries[0].audio.samples())
     # Mel frames made on the way have the same bits as those made at once (docs/design.md).
     assert turn_model(again.audio) == turn_model(queries[0].audio)
+
+
+def test_a_detector_is_tuned_while_it_runs(conversation):
+    with Detector(48_000) as detector:
+        detector.process(conversation[:480])
+        # Nobody is that sure: nothing counts as speech any more.
+        detector.tune(activation_threshold=1.0, deactivation_threshold=1.0)
+        assert detector.options.activation_threshold == 1.0
+        assert hear(detector, [conversation[480:]]) == []
+        with pytest.raises(listenkit.ConfigError, match="deactivation_threshold"):
+            detector.tune(activation_threshold=0.5, deactivation_threshold=0.9)
+        assert detector.options.activation_threshold == 1.0

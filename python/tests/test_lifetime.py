@@ -172,3 +172,38 @@ def test_processes_of_multiprocessing_find_the_same():
 
 def _detect(path):
     return listenkit.detect(path, turn_model=False)
+
+
+def test_every_status_is_an_exception_with_a_text():
+    from listenkit import _lib
+
+    statuses = {
+        name: number
+        for name, number in ((name, getattr(_lib.lib, name)) for name in dir(_lib.lib) if name.startswith("LISTENKIT_"))
+        if isinstance(number, int) and number < 0
+    }
+    assert len(statuses) >= 18
+    for name, number in statuses.items():
+        error = _lib.error(number)
+        assert isinstance(error, listenkit.ListenkitError) and error.status == number
+        assert len(str(error)) > 10, name
+    # Those that a Python program can act on have a class of their own.
+    plain = {name for name, number in statuses.items() if type(_lib.error(number)) is listenkit.ListenkitError}
+    assert plain == {
+        "LISTENKIT_NULL_POINTER",
+        "LISTENKIT_STRUCT_SIZE",
+        "LISTENKIT_BUFFER_TOO_SMALL",
+        "LISTENKIT_WRONG_HANDLE",
+    }
+
+
+def test_a_library_that_cannot_be_loaded_is_named(tmp_path):
+    import subprocess
+
+    wrong = tmp_path / "wrong.so"
+    wrong.write_bytes(b"no library")
+    for path in (wrong, tmp_path / "nothing.so"):
+        environment = os.environ | {"LISTENKIT_LIBRARY": str(path)}
+        done = subprocess.run([sys.executable, "-c", "import listenkit"], env=environment, capture_output=True, text=True)
+        assert done.returncode != 0
+        assert "ImportError" in done.stderr and str(path) in done.stderr and "pip install ./python" in done.stderr

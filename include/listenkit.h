@@ -56,8 +56,9 @@
  *
  * THREADS   A model set may be used by any number of threads at once. Every other handle by one at a time, any thread, also by
  *           functions that take it const; a second thread inside a handle gets LISTENKIT_BUSY and changes nothing. Different handles
- *           share nothing. The library starts no thread, keeps no global state but constants, never calls back, and opens a file
- *           only for the paths in listenkit_models_options. Handles go on working in a child after fork().
+ *           share nothing. The library starts no thread, keeps no global state but constants (and a list of audio filters, in a build that
+ *           has them), never calls back, and opens a file only for the paths in listenkit_models_options. Handles go on
+ *           working in a child after fork().
  *
  * STRUCTS   that begin with struct_size grow at their end in later versions. Set it to sizeof, by the _init function or by hand.
  *
@@ -87,6 +88,9 @@
 
 /* Nothing went wrong, but there is nothing to give: no event is waiting, no turn is open. */
 #define LISTENKIT_EMPTY 1
+
+/* Nothing went wrong, but there is nothing to give and never will be: the stream is over. */
+#define LISTENKIT_ENDED 2
 
 /* A pointer that must not be NULL is NULL. */
 #define LISTENKIT_NULL_POINTER (-1)
@@ -448,6 +452,76 @@
 /* A whole e-mail address. */
 #define LISTENKIT_CUE_FULL_ADDRESS (1 << 17)
 
+#if defined(LISTENKIT_AUDIO_FILTER)
+/* The options as they were given, JSON. */
+#define LISTENKIT_AUDIO_FILTER_OPTIONS 1
+#endif
+
+#if defined(LISTENKIT_AUDIO_FILTER)
+/* The name the options give the filter, `"label"`. */
+#define LISTENKIT_AUDIO_FILTER_LABEL 2
+#endif
+
+#if defined(LISTENKIT_AUDIO_FILTER)
+/* Why it was refused or stopped listening. */
+#define LISTENKIT_AUDIO_FILTER_ERROR 3
+#endif
+
+#if defined(LISTENKIT_AUDIO_FILTER)
+/* All that the SDK says about the stream, JSON. */
+#define LISTENKIT_AUDIO_FILTER_STREAM_INFO 4
+#endif
+
+#if defined(LISTENKIT_AUDIO_FILTER)
+/* Address of the server. */
+#define LISTENKIT_AUDIO_FILTER_URL 5
+#endif
+
+#if defined(LISTENKIT_AUDIO_FILTER)
+/* The room's identifier; may be empty at first. */
+#define LISTENKIT_AUDIO_FILTER_ROOM_ID 6
+#endif
+
+#if defined(LISTENKIT_AUDIO_FILTER)
+/* The room's name. */
+#define LISTENKIT_AUDIO_FILTER_ROOM_NAME 7
+#endif
+
+#if defined(LISTENKIT_AUDIO_FILTER)
+/* Who is heard. For a stream made from a track instead of a participant, the SDKs name the local participant here: use the track. */
+#define LISTENKIT_AUDIO_FILTER_PARTICIPANT_IDENTITY 8
+#endif
+
+#if defined(LISTENKIT_AUDIO_FILTER)
+/* The participant's identifier. */
+#define LISTENKIT_AUDIO_FILTER_PARTICIPANT_ID 9
+#endif
+
+#if defined(LISTENKIT_AUDIO_FILTER)
+/* The track's identifier. */
+#define LISTENKIT_AUDIO_FILTER_TRACK_ID 10
+#endif
+
+#if defined(LISTENKIT_AUDIO_FILTER)
+/* The filter hears audio. */
+#define LISTENKIT_AUDIO_FILTER_STATE_LIVE 0
+#endif
+
+#if defined(LISTENKIT_AUDIO_FILTER)
+/* Its stream is over. */
+#define LISTENKIT_AUDIO_FILTER_STATE_ENDED 1
+#endif
+
+#if defined(LISTENKIT_AUDIO_FILTER)
+/* It was never made: the options cannot be used, `LISTENKIT_AUDIO_FILTER_ERROR` says why. The stream goes on without it. */
+#define LISTENKIT_AUDIO_FILTER_STATE_REFUSED 2
+#endif
+
+#if defined(LISTENKIT_AUDIO_FILTER)
+/* It stopped listening, `LISTENKIT_AUDIO_FILTER_ERROR` says why. The stream goes on, the audio passes. */
+#define LISTENKIT_AUDIO_FILTER_STATE_FAILED 3
+#endif
+
 /* Listens to one stream of audio and says when the user starts, stops and finishes. */
 typedef struct listenkit_detector listenkit_detector;
 
@@ -802,6 +876,34 @@ typedef struct listenkit_stats {
   /* Events that were lost because nobody polled them. */
   uint64_t outputs_dropped;
 } listenkit_stats;
+
+#if defined(LISTENKIT_AUDIO_FILTER)
+/* How a filter does. */
+typedef struct listenkit_audio_filter_info {
+  /* `sizeof` this struct, set by the caller. */
+  uint32_t struct_size;
+  /* `LISTENKIT_AUDIO_FILTER_STATE_LIVE`, `_ENDED`, `_REFUSED` or `_FAILED`. */
+  uint32_t state;
+  /* Hz: of all positions in its events. */
+  uint32_t sample_rate;
+  /* Interleaved channels; 0 before the first block. */
+  uint32_t channels;
+  /* Events that find room while nobody reads. */
+  uint32_t event_queue;
+  /* 0. */
+  uint32_t reserved;
+  /* Samples heard. */
+  uint64_t samples_in;
+  /* Digest of all that was heard and said, as of `listenkit_detector_fingerprint`. */
+  uint64_t fingerprint;
+  /* Events that nobody read in time: the newest, not the oldest, are lost. */
+  uint64_t events_dropped;
+  /* Blocks that were passed on unheard, because the SDK gave two at a time. */
+  uint64_t blocks_lost;
+  /* Turn queries without audio, because earlier ones were not read in time. */
+  uint64_t turns_without_audio;
+} listenkit_audio_filter_info;
+#endif
 
 #ifdef __cplusplus
 extern "C" {
@@ -1439,6 +1541,73 @@ listenkit_status listenkit_text_cues_judge(const char *text,
                                            uint32_t digits,
                                            float *lean,
                                            uint32_t *cues);
+
+#if defined(LISTENKIT_AUDIO_FILTER)
+/*
+ The filters there are, in the order they were made: live ones, refused ones, and ended ones whose events have not all been
+ taken. `*len` says how many; with `ids` NULL and `capacity` 0 that is all it does.
+ */
+listenkit_status listenkit_audio_filter_list(uint64_t *ids,
+                                             size_t capacity,
+                                             size_t *len);
+#endif
+
+#if defined(LISTENKIT_AUDIO_FILTER)
+/*
+ The newest filter of which a text (`LISTENKIT_AUDIO_FILTER_LABEL`, `_TRACK_ID` and so on) is `value`. `LISTENKIT_EMPTY` if there
+ is none: an SDK makes the filter when the stream begins.
+ */
+listenkit_status listenkit_audio_filter_find(uint32_t which,
+                                             const char *value,
+                                             uint64_t *id);
+#endif
+
+#if defined(LISTENKIT_AUDIO_FILTER)
+/* How a filter does. */
+listenkit_status listenkit_audio_filter_describe(uint64_t id,
+                                                 struct listenkit_audio_filter_info *info);
+#endif
+
+#if defined(LISTENKIT_AUDIO_FILTER)
+/*
+ A text about a filter, UTF-8 and ended by a NUL. `*len` counts its bytes with the NUL; with `out` NULL and `capacity` 0 that is
+ all it does. What is not known is empty.
+ */
+listenkit_status listenkit_audio_filter_text(uint64_t id,
+                                             uint32_t which,
+                                             char *out,
+                                             size_t capacity,
+                                             size_t *len);
+#endif
+
+#if defined(LISTENKIT_AUDIO_FILTER)
+/*
+ The next event of a filter. `LISTENKIT_EMPTY`: none is waiting. `LISTENKIT_ENDED`: there will be no more, and the filter is now
+ forgotten. Any thread may poll; the audio never waits for it.
+ */
+listenkit_status listenkit_audio_filter_poll(uint64_t id,
+                                             struct listenkit_event *event);
+#endif
+
+#if defined(LISTENKIT_AUDIO_FILTER)
+/*
+ The audio of the turn query that was polled last, `query` by number: for `listenkit_turn_model_probability`. It can be taken once.
+ `LISTENKIT_OVERWRITTEN` if another query was polled since, it was taken, or it came without audio.
+ */
+listenkit_status listenkit_audio_filter_turn_audio(uint64_t id,
+                                                   uint64_t query,
+                                                   struct listenkit_turn_audio *audio);
+#endif
+
+#if defined(LISTENKIT_AUDIO_FILTER)
+/*
+ The answer of a turn model to a query: the probability that the user is finished. It counts from the next block of audio on; one that comes too
+ late does no harm. `LISTENKIT_BUSY` if many answers wait because no audio comes.
+ */
+listenkit_status listenkit_audio_filter_answer_turn(uint64_t id,
+                                                    uint64_t query,
+                                                    float answer);
+#endif
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -32,6 +32,10 @@ pub mod text_cues;
 #[cfg(test)]
 mod testing;
 
+// Last, as in the header.
+#[cfg(feature = "audio-filter")]
+pub mod audio_filter;
+
 use std::ffi::c_char;
 
 /// Grows when a program that was built against an older header could misbehave. Compare with `listenkit_abi_version()`.
@@ -60,6 +64,9 @@ pub extern "C" fn listenkit_features() -> u32 {
     let mut features = 0;
     if cfg!(feature = "smart-turn") {
         features |= LISTENKIT_FEATURE_SMART_TURN;
+    }
+    if cfg!(feature = "audio-filter") {
+        features |= LISTENKIT_FEATURE_AUDIO_FILTER;
     }
     features
 }

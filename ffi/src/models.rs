@@ -92,7 +92,7 @@ pub(crate) struct Models {
 }
 
 impl Models {
-    fn new(options: &listenkit_models_options) -> Result<Self, Failure> {
+    pub(crate) fn new(options: &listenkit_models_options) -> Result<Self, Failure> {
         let models = Self {
             level: level(options.kernel_level)?,
             precision: precision(options.turn_precision)?,

@@ -431,7 +431,7 @@ impl listenkit_detector_options {
         Ok(Some(options))
     }
 
-    fn use_preset(&mut self, preset: u32) -> Result<(), Failure> {
+    pub(crate) fn use_preset(&mut self, preset: u32) -> Result<(), Failure> {
         let defaults = Self::defaults();
         self.smoothing = defaults.smoothing;
         self.activation_threshold = defaults.activation_threshold;
@@ -455,7 +455,7 @@ impl listenkit_detector_options {
         Ok(())
     }
 
-    fn use_policy(&mut self, policy: u32) -> Result<(), Failure> {
+    pub(crate) fn use_policy(&mut self, policy: u32) -> Result<(), Failure> {
         let policy = match policy {
             LISTENKIT_POLICY_FAST => TurnPolicy::FAST,
             LISTENKIT_POLICY_BALANCED => TurnPolicy::BALANCED,

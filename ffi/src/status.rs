@@ -15,6 +15,8 @@ pub type listenkit_status = i32;
 pub const LISTENKIT_OK: i32 = 0;
 /// Nothing went wrong, but there is nothing to give: no event is waiting, no turn is open.
 pub const LISTENKIT_EMPTY: i32 = 1;
+/// Nothing went wrong, but there is nothing to give and never will be: the stream is over.
+pub const LISTENKIT_ENDED: i32 = 2;
 /// A pointer that must not be NULL is NULL.
 pub const LISTENKIT_NULL_POINTER: i32 = -1;
 /// `struct_size` was not set, is smaller than the first version of the struct, or the struct sets something this library does not know.
@@ -58,6 +60,7 @@ pub extern "C" fn listenkit_status_str(status: listenkit_status) -> *const c_cha
     let text = match status {
         LISTENKIT_OK => c"ok",
         LISTENKIT_EMPTY => c"nothing to give",
+        LISTENKIT_ENDED => c"nothing to give any more",
         LISTENKIT_NULL_POINTER => c"a pointer is NULL that must not be",
         LISTENKIT_STRUCT_SIZE => c"struct_size is not set, or does not fit this library",
         LISTENKIT_CONFIG => c"a setting is out of range",

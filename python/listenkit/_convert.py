@@ -65,9 +65,7 @@ def _start(r: Any) -> e.Event:
 
 def _end(r: Any) -> e.Event:
     reason = _END.get(r.reason, "unknown")
-    return e.EndOfSpeech(
-        r.at, r.decided_at, r.sample_rate, r.segment, r.turn, r.speech_duration, r.segment_duration, reason
-    )
+    return e.EndOfSpeech(r.at, r.decided_at, r.sample_rate, r.segment, r.turn, r.speech_duration, r.segment_duration, reason)
 
 
 def _segment(r: Any) -> e.Event:

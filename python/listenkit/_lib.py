@@ -161,4 +161,6 @@ class Handle:
         self.close()
 
     def __reduce__(self) -> Any:
-        raise TypeError(f"a {type(self).__name__} cannot be pickled: it holds memory of the native library; make one in each process")
+        raise TypeError(
+            f"a {type(self).__name__} cannot be pickled: it holds memory of the native library; make one in each process"
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
     Array: TypeAlias = npt.NDArray[np.int16] | npt.NDArray[np.float32]
     #: What a block of audio may be: an array, or int16 values in bytes.
-    Block: TypeAlias = Union[Array, bytes, bytearray, memoryview, "array.array[int]", "array.array[float]"]
+    Block: TypeAlias = Array | bytes | bytearray | memoryview | "array.array[int]" | "array.array[float]"
 
 INT16 = np.dtype(np.int16)
 FLOAT32 = np.dtype(np.float32)
+_INT16S, _FLOATS = ffi.typeof("int16_t[]"), ffi.typeof("float[]")
 
 #: Hints by dtype, for errors.
 _HINTS = {
@@ -45,25 +46,23 @@ def read(block: Any, channels: int, what: str = "audio") -> tuple[Any, int, bool
     if not isinstance(block, np.ndarray):
         block = from_buffer(block, what)
     dtype = block.dtype
-    if dtype == INT16:
-        kind = "int16_t[]"
-    elif dtype == FLOAT32:
-        kind = "float[]"
+    if dtype is INT16 or dtype == INT16:
+        kind, is_float = _INT16S, False
+    elif dtype is FLOAT32 or dtype == FLOAT32:
+        kind, is_float = _FLOATS, True
     else:
-        raise InputTypeError(
-            f"{what} is an array of {dtype}; expected int16 or float32 (full scale 1.0): use {_hint(dtype)}"
-        )
+        raise InputTypeError(f"{what} is an array of {dtype}; expected int16 or float32 (full scale 1.0): use {_hint(dtype)}")
     if block.ndim == 1:
-        if block.size % channels:
+        if channels != 1 and block.size % channels:
             raise InputError(
                 f"{what} holds {block.size} values, which is no whole number of samples of {channels} channels; "
                 "interleave the channels and cut between samples"
             )
     elif block.ndim != 2 or block.shape[1] != channels:
         raise InputError(f"{what} has shape {block.shape}; expected {_shape(channels)}{_turned(block, channels)}")
-    if not (block.flags.c_contiguous and block.flags.aligned):
+    if not block.flags.carray and not (block.flags.c_contiguous and block.flags.aligned):
         block = np.ascontiguousarray(np.require(block, requirements="A"))
-    return ffi.from_buffer(kind, block), block.size, dtype == FLOAT32
+    return ffi.from_buffer(kind, block), block.size, is_float
 
 
 def from_buffer(block: Any, what: str) -> Any:

@@ -76,10 +76,10 @@ def detect(
             raise InputError("sample_rate is missing: an array does not know its own; detect(audio, 16_000)")
         samples, rate = _as_array(audio), sample_rate
     judge: TurnJudge | None
-    if turn_model is True:
-        judge = TurnModel(models=models)
+    if isinstance(turn_model, bool):
+        judge = TurnModel(models=models) if turn_model else None
     else:
-        judge = None if turn_model is False else turn_model
+        judge = turn_model
     if judge is not None and policy is None and options is None:
         policy = "balanced"
     settings.setdefault("segment_audio", True if options is None else options.segment_audio)

@@ -27,6 +27,16 @@ if TYPE_CHECKING:
     TurnJudge: TypeAlias = Callable[[TurnAudio], float | None]
 
 
+_PUSH_I16, _PUSH_F32, _POLL = (
+    lib.listenkit_detector_push_i16,
+    lib.listenkit_detector_push_f32,
+    lib.listenkit_detector_poll,
+)
+
+# A push that takes nothing says something, and the queue holds 32 outputs (docs/design.md).
+_MOST_IDLE = 32
+
+
 @dataclass(frozen=True, slots=True)
 class Stats:
     """Counters since a detector was made or reset."""
@@ -72,7 +82,7 @@ class Detector(Handle):
     has to say to it. One detector is for one stream, and for one thread at a time: a second one gets a `BusyError` and does no harm.
     """
 
-    __slots__ = ("_busy", "_events", "_form", "_made", "_model", "_options", "_record", "_source", "_touched", "_width")
+    __slots__ = ("_busy", "_events", "_form", "_made", "_model", "_options", "_record", "_source", "_taken", "_touched", "_width")
     _kind = "detector"
 
     def __init__(
@@ -99,6 +109,7 @@ class Detector(Handle):
         self._busy = Lock()
         self._events: list[e.Event] = []
         self._record = sized("listenkit_event")
+        self._taken = ffi.new("size_t *")
         self._source = models
         self._make(self._options.sample_format == "float32")
 
@@ -127,24 +138,30 @@ class Detector(Handle):
         return self._hear(block, self._model)
 
     def _hear(self, block: Block, model: TurnJudge | None) -> list[e.Event]:
-        with self._alone():
-            data, count, is_float = _samples.read(block, self._width, "block")
+        data, count, is_float = _samples.read(block, self._width, "block")
+        self._enter()
+        try:
             if count and not self._touched:
                 if self._options.sample_format is None and is_float != (self._made == "float32"):
                     self._make(is_float)
                 self._touched = True
-            push = lib.listenkit_detector_push_f32 if is_float else lib.listenkit_detector_push_i16
-            taken = ffi.new("size_t *")
+            pointer, taken = self.pointer(), self._taken
+            push = _PUSH_F32 if is_float else _PUSH_I16
             failure: BaseException | None = None
-            done = 0
+            done = idle = 0
             while done < count:
-                before = len(self._events)
-                self.call(push, data + done, count - done, taken)
+                status = push(pointer, data + done if done else data, count - done, taken)
+                if status != 0:
+                    raise self.failure(pointer, status)
                 done += taken[0]
                 failure = self._take(model) or failure
-                if taken[0] == 0 and len(self._events) == before:
-                    raise RuntimeError("the detector takes nothing and says nothing; this is a bug in listenkit")
+                # A change of format takes nothing until what it ended has been said.
+                idle = 0 if taken[0] else idle + 1
+                if idle > _MOST_IDLE:
+                    raise RuntimeError("the detector takes nothing; this is a bug in listenkit")
             return self._said(failure)
+        finally:
+            self._busy.release()
 
     def flush(self) -> list[e.Event]:
         """End of input: ends open speech and the open turn. More audio may follow, as a new beginning at the same position."""
@@ -204,15 +221,15 @@ class Detector(Handle):
         """Below what probability the audio model means "not finished", from here on: where it depends on the language."""
         return self._tell(lib.listenkit_detector_turn_threshold, float(threshold))
 
-    def answer_text(
-        self, turn: int, probability: float, *, threshold: float, asked_at: int | None = None
-    ) -> list[e.Event]:
+    def answer_text(self, turn: int, probability: float, *, threshold: float, asked_at: int | None = None) -> list[e.Event]:
         """What a text model says about the turn: `probability` that the user is finished, and what it is compared with.
 
         `asked_at`: the position when its text was read, so that a vote on an older pause is told from one on this one.
         """
         read = UNKNOWN if asked_at is None else _check.count("asked_at", asked_at)
-        return self._tell(lib.listenkit_detector_answer_text, _check.count("turn", turn), float(probability), float(threshold), read)
+        return self._tell(
+            lib.listenkit_detector_answer_text, _check.count("turn", turn), float(probability), float(threshold), read
+        )
 
     def text_cues(self, turn: int, vote: e.CueVote) -> list[e.Event]:
         """What the wording says about the turn; `judge_text` reads it from a transcript."""
@@ -224,7 +241,9 @@ class Detector(Handle):
 
     def transcript(self, *, speech_end: int | None = None) -> list[e.Event]:
         """A final transcript has come, of speech that ended at this position if that is known."""
-        return self._tell(lib.listenkit_detector_transcript, UNKNOWN if speech_end is None else _check.count("speech_end", speech_end))
+        return self._tell(
+            lib.listenkit_detector_transcript, UNKNOWN if speech_end is None else _check.count("speech_end", speech_end)
+        )
 
     def agent_started(self) -> list[e.Event]:
         """The agent begins to speak."""
@@ -301,15 +320,18 @@ class Detector(Handle):
 
     # Inside
 
-    @contextmanager
-    def _alone(self) -> Generator[None, None, None]:
+    def _enter(self) -> None:
         """One call at a time: a call of the library is not the whole of a call here."""
-        if not self._busy.acquire(blocking=False):
+        if not self._busy.acquire(False):
             raise BusyError(
                 "another call is inside this Detector (from another thread, or from its own turn model); "
                 "give each thread its own, or hold a lock around the calls",
                 lib.LISTENKIT_BUSY,
             )
+
+    @contextmanager
+    def _alone(self) -> Generator[None, None, None]:
+        self._enter()
         try:
             yield
         finally:
@@ -324,11 +346,12 @@ class Detector(Handle):
     def _take(self, model: TurnJudge | None) -> BaseException | None:
         """Takes all that there is to say into `_events`; asks the model. What the model raised is returned."""
         pointer, record = self.pointer(), self._record
-        poll = lib.listenkit_detector_poll
+        status: int = _POLL(pointer, record)
+        if status == EMPTY:
+            return None
         failure: BaseException | None = None
         queries: list[e.TurnQuery] = []
         while True:
-            status = poll(pointer, record)
             if status == 0:
                 self._one(pointer, record, model, queries)
             elif status != EMPTY:
@@ -338,6 +361,7 @@ class Detector(Handle):
                 failure = self._answer(query, model) or failure
             else:
                 return failure
+            status = _POLL(pointer, record)
 
     def _one(self, pointer: Any, record: Any, model: TurnJudge | None, queries: list[e.TurnQuery]) -> None:
         event = _convert.event(record)
@@ -374,5 +398,8 @@ class Detector(Handle):
     def _said(self, failure: BaseException | None) -> list[e.Event]:
         if failure is not None:
             raise failure
-        events, self._events = self._events, []
-        return events
+        events = self._events
+        if events:
+            self._events = []
+            return events
+        return []

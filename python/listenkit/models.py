@@ -13,9 +13,7 @@ from .errors import ConfigError, InputTypeError
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview
 
 _PRECISIONS = {"fast": lib.LISTENKIT_PRECISION_FAST, "exact": lib.LISTENKIT_PRECISION_EXACT}
-_LEVELS = {
-    name: getattr(lib, f"LISTENKIT_KERNEL_{name}".upper()) for name in ("best", "portable", "avx2", "avx512", "neon")
-}
+_LEVELS = {name: getattr(lib, f"LISTENKIT_KERNEL_{name}".upper()) for name in ("best", "portable", "avx2", "avx512", "neon")}
 
 
 class Models(Handle):

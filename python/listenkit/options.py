@@ -420,7 +420,6 @@ def _number(field: str, value: Any) -> float:
         raise ConfigError(f"{field} is {value!r}; use a number") from None
 
 
-
 def _short(value: float) -> float:
     """The shortest decimal that is the same 32-bit float: 0.98 and not 0.9800000190734863."""
     for digits in range(1, 10):

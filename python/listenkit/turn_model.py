@@ -108,9 +108,7 @@ _CUES: tuple[tuple[int, str], ...] = tuple(
 )
 
 
-def judge_text(
-    text: str, *, language: str | None = None, expectation: Expectation = "free", digits: int = 0
-) -> CueVote:
+def judge_text(text: str, *, language: str | None = None, expectation: Expectation = "free", digits: int = 0) -> CueVote:
     """What the words of the turn so far say about its end, without a model: microseconds.
 
     `language` is a BCP 47 tag. `digits` is how many are expected, 0 if that is not known.

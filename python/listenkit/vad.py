@@ -65,6 +65,8 @@ class VadBatch(Handle):
 
         batch = listenkit.VadBatch(streams=32, sample_rate=16_000)
         probabilities = batch(windows)  # (32, 512) -> (32,)
+
+    One object is for one thread at a time.
     """
 
     __slots__ = ("_streams", "_window_len")
@@ -75,7 +77,9 @@ class VadBatch(Handle):
     ) -> None:
         """`streams` is how many there are; `sample_rate` is 16000 or 8000."""
         count = setting("streams", streams)
-        super().__init__(make("vad_batch", pointer_of(models), setting("sample_rate", sample_rate), int(bool(state_guard)), count))
+        super().__init__(
+            make("vad_batch", pointer_of(models), setting("sample_rate", sample_rate), int(bool(state_guard)), count)
+        )
         self._streams = count
         self._window_len: int = self.value(lib.listenkit_vad_batch_window_len)
 

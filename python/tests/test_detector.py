@@ -1,10 +1,12 @@
 """The detector: any split, any kind of block, one event after another."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
-from recordings import audio
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recordings import audio
 
 import listenkit
 from listenkit import Detector, EndOfSpeech, EndOfTurn, Segment, StartOfSpeech, TurnQuery, Window
@@ -132,7 +134,7 @@ def test_positions_are_samples_and_seconds(whole):
     assert starts and [s.segment for s in starts] == [e.segment for e in ends]
     assert [s.at for s in starts] == [e.start for e in ends]
     windows = [event for event in events if isinstance(event, Window)]
-    assert all(b.start == a.end for a, b in zip(windows, windows[1:], strict=False))
+    assert all(b.start == a.end for a, b in pairwise(windows))
     assert all(0 <= w.probability <= 1 for w in windows)
 
 

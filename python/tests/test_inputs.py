@@ -147,9 +147,8 @@ def test_closed_things_say_so(make, use):
     handle.close()
     with pytest.raises(ClosedError, match=type(handle).__name__):
         use(handle)
-    with pytest.raises(ClosedError):
-        with handle:
-            pass
+    with pytest.raises(ClosedError), handle:
+        pass
 
 
 @pytest.mark.parametrize("make", [make for make, _ in HANDLES])

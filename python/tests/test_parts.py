@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from recordings import ROOT, audio
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recordings import ROOT, audio
 
 import listenkit
 from listenkit import VAD, Detector, InputError, Resampler, Segmenter, VadBatch, Window
@@ -58,7 +58,7 @@ def test_a_reset_vad_is_as_new(speech):
 
 def test_a_window_of_another_length_is_refused():
     vad = VAD()
-    with pytest.raises(InputError, match="511.*512"):
+    with pytest.raises(InputError, match=r"511.*512"):
         vad(np.zeros(511, np.int16))
     with pytest.raises(listenkit.InputTypeError, match="float64"):
         vad(np.zeros(512))
@@ -208,7 +208,7 @@ def test_weights_by_path_and_bytes(tmp_path, speech):
         listenkit.Models(vad=wrong)
     with pytest.raises(listenkit.ModelError):
         listenkit.Models(turn_model=b"not weights")
-    with pytest.raises(listenkit.ReadError, match="nothing.lkw"):
+    with pytest.raises(listenkit.ReadError, match=r"nothing\.lkw"):
         listenkit.Models(vad=tmp_path / "nothing.lkw")
     with pytest.raises(listenkit.InputTypeError, match="path"):
         listenkit.Models(vad=5)

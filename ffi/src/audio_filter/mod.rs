@@ -4,7 +4,7 @@
 //! application. Ours passes the block on as it is and lets a detector of its own hear it. What the detector says is read from
 //! other threads, by the `listenkit_audio_filter_*` functions of the same library.
 //!
-//! The one idea: the audio side and the reading side share nothing but bounded queues. The SDK's thread never waits for a reader,
+//! The one idea: the audio side and the reading side share nothing but bounded queues and counters. The SDK's thread never waits for a reader,
 //! and nobody's fault stops the audio.
 //!
 //! `audio_filter_create_v2` and the other `_v2` symbols are left out on purpose: an SDK that finds them gives the filter the

@@ -36,6 +36,8 @@ from livekit.agents.types import (
 from livekit.agents.utils import AudioBuffer, aio, is_given
 from livekit.agents.vad import VAD, VADEvent, VADEventType, VADStream
 
+from .vad import mono
+
 if TYPE_CHECKING:
     from livekit.agents.voice.events import ConversationItemAddedEvent
 
@@ -212,11 +214,12 @@ class _Speech:
     #: Speech probability of the window that a block holds; the prefix counts as speech, it is never the place to cut.
     probabilities: list[float] = field(default_factory=list)
     samples: int = 0
+    #: Whether a part of it has been submitted already.
+    cut: bool = False
 
     def add(self, frames: list[rtc.AudioFrame], probability: float) -> None:
         for frame in frames:
-            block = bytes(frame.data[: frame.samples_per_channel * frame.num_channels])
-            self.blocks.append(block)
+            self.blocks.append(bytes(mono(frame)))
             self.probabilities.append(probability)
             self.samples += frame.samples_per_channel
 
@@ -269,6 +272,8 @@ class StreamAdapterStream(RecognizeStream):
         listener = asyncio.create_task(self._listen(ears), name="listenkit.StreamAdapter.listen")
         try:
             async for item in self._input_ch:
+                if listener.done():
+                    listener.result()  # raises what has ended the VAD
                 if isinstance(item, rtc.AudioFrame):
                     ears.push_frame(item)
                     self._pushed += item.duration
@@ -300,6 +305,7 @@ class StreamAdapterStream(RecognizeStream):
             elif event.type == VADEventType.END_OF_SPEECH:
                 now = time.time()
                 silence = event.silence_duration
+                self._prefer(event.frames, timestamp)
                 self._end(timestamp - silence, now - silence - event.inference_duration)
             elif self._speech is not None:
                 self._speech.add(event.frames, event.probability)
@@ -318,6 +324,15 @@ class StreamAdapterStream(RecognizeStream):
         onset = time.time() - event.speech_duration - event.inference_duration
         self._say(SpeechEvent(SpeechEventType.START_OF_SPEECH, speech_start_time=onset))
 
+    def _prefer(self, frames: list[rtc.AudioFrame], timestamp: float) -> None:
+        """The frames of the end, if they hold more: from a VAD whose windows carry none."""
+        speech = self._speech
+        if speech is None or speech.cut or sum(f.samples_per_channel for f in frames) <= speech.samples:
+            return
+        self._speech = _Speech(frames[0].sample_rate, timestamp, speech.start_time)
+        self._speech.add(frames, 1.0)
+        self._speech.audio_at -= self._speech.duration
+
     def _end(self, end_time: float, speech_end_time: float) -> None:
         speech, self._speech = self._speech, None
         self._say(SpeechEvent(SpeechEventType.END_OF_SPEECH, speech_end_time=speech_end_time))
@@ -329,6 +344,7 @@ class StreamAdapterStream(RecognizeStream):
     def _cut(self, speech: _Speech) -> None:
         start, at = speech.start_time, speech.audio_at
         audio = speech.take(speech.best_cut())
+        speech.cut = True
         end = speech.start_time = speech.audio_at
         self._submit(_Segment(audio, at, start, end, time.time() - speech.duration))
 
@@ -350,19 +366,19 @@ class StreamAdapterStream(RecognizeStream):
         self._submit(replace(segment, attempts=0, result=None, error=None, done=False))
 
     async def _recognize(self, segment: _Segment) -> None:
-        async with self._requests:
-            while not segment.done:
-                try:
+        while not segment.done:
+            try:
+                async with self._requests:
                     segment.attempts += 1
                     segment.result = await self._request(segment)
-                    segment.error, segment.done = None, True
-                except Exception as error:
-                    retry = segment.attempts <= self._request_options.max_retry and _may_pass(error)
-                    segment.error = error
-                    segment.done = not retry
-                    self._report(error, recoverable=retry)
-                if not segment.done:
-                    await asyncio.sleep(self._backoff(segment.attempts))
+                segment.error, segment.done = None, True
+            except Exception as error:
+                retry = segment.attempts <= self._request_options.max_retry and _may_pass(error)
+                segment.error, segment.done = error, not retry
+                self._report(error, recoverable=retry)
+            if not segment.done:
+                # Others may ask meanwhile.
+                await asyncio.sleep(self._backoff(segment.attempts))
         self._deliver()
 
     async def _request(self, segment: _Segment) -> SpeechEvent:

@@ -31,7 +31,7 @@ from livekit.agents.voice.turn import TurnDetectionEvent
 
 import listenkit
 
-from .vad import _mono
+from .vad import mono
 
 if TYPE_CHECKING:
     from livekit.agents import AgentSession, UserInputTranscribedEvent
@@ -71,8 +71,7 @@ _language: ContextVar[LanguageCode | None] = ContextVar("listenkit_turn_language
 class TurnDetector(rtc.EventEmitter[Literal["metrics_collected"]]):
     """Says whether the user is finished: ``AgentSession(turn_handling={"turn_detection": TurnDetector()}, vad=VAD(), ...)``.
 
-    It listens: no transcript is needed, and any of Smart Turn's 23 languages may be spoken. The model takes 25 ms of CPU a pause, in a
-    thread.
+    It listens: no transcript is needed, nor a language. The model takes 25 ms of CPU a pause, in a thread.
 
     With :meth:`attach` the wording counts too, and a text model if one is given. Used as a text detector, through
     :meth:`predict_end_of_turn`, it needs that text model.
@@ -477,7 +476,7 @@ class _TurnAudio:
             if frame.sample_rate != rate:
                 parts.append(_at_model_rate(run, rate))
                 rate, run = frame.sample_rate, []
-            run.append(np.asarray(_mono(frame)))
+            run.append(np.asarray(mono(frame)))
         parts.append(_at_model_rate(run, rate))
         samples: np.ndarray[Any, np.dtype[np.float32]] = np.concatenate(parts).astype(np.float32)
         samples /= 32768.0

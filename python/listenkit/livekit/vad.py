@@ -253,7 +253,7 @@ class VADStream(vad.VADStream):
             self._check_not_closed()
         if frame.sample_rate != self._rate:
             self._adopt_rate(frame.sample_rate)
-        block = _mono(frame)
+        block = mono(frame)
         self._audio += block
         self._pushed += len(block)
         if self._pushed >= self._due:
@@ -323,9 +323,24 @@ class VADStream(vad.VADStream):
         block = self._audio[2 * (self._processed - self._base) :]
         self._processed = self._pushed
         started = time.perf_counter()
-        events = detector.process(block)
+        try:
+            events = detector.process(block)
+        except listenkit.PoisonedError:
+            self._start_over()
+            return
         self._handle(events, time.perf_counter() - started)
         self._due = self._heard + self._step
+
+    def _start_over(self) -> None:
+        """A bug of the library has made the detector useless: open speech ends, and a new one takes its place."""
+        logger.exception("the detector has failed and is replaced")
+        self._heard = self._pushed
+        if self._speaking:
+            self._speaking = False
+            self._edge(VADEventType.END_OF_SPEECH, 0.0, self._full)
+        self._new_segment()
+        options = self._options.detector(self._rate).replace(start_at=self._pushed)
+        self._detector = listenkit.Detector(options=options, models=self._owner._models)
 
     def _end_all(self) -> None:
         if self._detector is None:
@@ -334,7 +349,12 @@ class VADStream(vad.VADStream):
         started = time.perf_counter()
         events = self._detector.flush()
         self._handle(events, time.perf_counter() - started)
+        self._new_segment()
+
+    def _new_segment(self) -> None:
+        """Nothing of what was heard counts any more."""
         self._silence = self._speech = self._voiced_run = self._silent_run = 0.0
+        self._full = None
         self._heard = self._floor = self._pushed
         self._due = self._heard + self._step
 
@@ -460,8 +480,8 @@ class VADStream(vad.VADStream):
         self._metrics_time, self._metrics_windows = 0.0, 0
 
 
-def _mono(frame: rtc.AudioFrame) -> memoryview:
-    """The samples of a frame, all channels as their mean."""
+def mono(frame: rtc.AudioFrame) -> memoryview:
+    """The samples of a frame, of several channels their mean."""
     channels, count = frame.num_channels, frame.samples_per_channel
     data = frame.data
     if len(data) != channels * count:

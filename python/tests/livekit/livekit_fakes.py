@@ -89,7 +89,8 @@ class _LoudStream(vad.VADStream):
                 window, held = held[:512], held[512:]
                 windows += 1
                 loud = np.abs(window).max() > 1000
-                say(vad.VADEventType.INFERENCE_DONE, window, probability=float(loud))
+                shown = window if options.frames_on_windows else window[:0]
+                say(vad.VADEventType.INFERENCE_DONE, shown, probability=float(loud))
                 segment.append(window)
                 if loud:
                     silent, voiced = 0, voiced + 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -243,6 +244,52 @@ async def test_long_speech_is_recognised_in_parts_without_a_sample_between_them(
     finals = [event.alternatives[0] for event in events if event.type == FINAL]
     for before, after in zip(finals, finals[1:]):
         assert before.end_time == pytest.approx(after.start_time, abs=1e-6)
+
+
+async def test_a_vad_that_gives_audio_only_at_the_end_is_enough() -> None:
+    recogniser = BatchSTT(lambda n, clip: f"{loudest(clip)}")
+    events = await run(StreamAdapter(recogniser, vad=LoudVAD(frames_on_windows=False)), TWO)
+    assert spoken(events) == ["0", "1"]
+    loud = [np.count_nonzero(np.abs(clip) > 1000) for clip in recogniser.clips]
+    whole = [np.count_nonzero(np.abs(TWO[at : at + 16000]) > 1000) for at in (0, 20000)]
+    assert loud == whole
+    times = [(e.alternatives[0].start_time, e.alternatives[0].end_time) for e in events if e.type == FINAL]
+    assert times == [pytest.approx((0.5, 1.0), abs=0.04), pytest.approx((1.6, 2.1), abs=0.04)]
+
+
+async def test_a_request_that_waits_to_be_tried_again_keeps_nobody_waiting() -> None:
+    def first_is_busy(n: int, clip: np.ndarray) -> str:
+        if loudest(clip) == 0 and n < 1:
+            raise APIConnectionError("busy")
+        return f"{n}"
+
+    options = APIConnectOptions(max_retry=1, retry_interval=2.0, timeout=5.0)
+    adapter = StreamAdapter(BatchSTT(first_is_busy), vad=LoudVAD(), max_parallel=1)
+    events = await run(adapter, TWO, conn_options=options)
+    assert spoken(events) == ["2", "1"], "the second utterance was asked about before the first was again"
+
+
+async def test_a_vad_that_fails_ends_the_stream_with_its_own_error() -> None:
+    class Broken(LoudVAD):
+        def stream(self) -> Any:
+            stream = super().stream()
+
+            async def fails() -> None:
+                raise ZeroDivisionError("in the VAD")
+
+            stream._task.cancel()
+            stream._task = asyncio.ensure_future(fails())
+            stream._task.add_done_callback(lambda _: stream._event_ch.close())
+            return stream
+
+    stream = StreamAdapter(BatchSTT(lambda n, clip: ""), vad=Broken()).stream()
+    with contextlib.suppress(RuntimeError):  # "is closed", from the moment on at which it is
+        for frame in frames_of(TWO):
+            await asyncio.sleep(0)
+            stream.push_frame(frame)
+    with pytest.raises(ZeroDivisionError):
+        await take(stream)
+    await stream.aclose()
 
 
 async def test_times_count_from_the_start_of_the_stream() -> None:

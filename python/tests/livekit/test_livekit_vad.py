@@ -350,6 +350,33 @@ async def test_a_frame_may_be_longer_than_it_says(narrow: np.ndarray) -> None:
     await stream.aclose()
 
 
+async def test_a_detector_that_fails_is_replaced(
+    conversation: np.ndarray, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    stream = VAD().stream()
+    frames = frames_of(conversation, 48_000)
+    for frame in frames[:200]:
+        stream.push_frame(frame)
+
+    def fails(block: Any) -> list[listenkit.Event]:
+        raise listenkit.PoisonedError("a bug", -13)
+
+    with monkeypatch.context() as patch, caplog.at_level(logging.ERROR, "livekit.agents"):
+        patch.setattr(listenkit.Detector, "process", lambda self, block: fails(block))
+        for frame in frames[200:204]:
+            stream.push_frame(frame)
+    for frame in frames[204:]:
+        stream.push_frame(frame)
+    stream.end_input()
+    events = await take(stream)
+    found = [event for event in events if event.type != WINDOW]
+    assert [event.type for event in found] == [START, END] * (len(found) // 2) and len(found) >= 10
+    assert found[1].timestamp == pytest.approx(2.0, abs=0.05), "what was open has ended there"
+    times = [event.timestamp for event in events]
+    assert times == sorted(times)
+    assert "replaced" in caplog.text
+
+
 async def test_a_rate_that_cannot_be_heard_is_named() -> None:
     stream = VAD().stream()
     with pytest.raises(ValueError, match="3000"):

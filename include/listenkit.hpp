@@ -522,6 +522,9 @@ class detector : public detail::talking_handle<::listenkit_detector, ::listenkit
     return done(::listenkit_detector_set_format(get(), sample_rate, channels));
   }
 
+  /// Finds speech by other thresholds, durations and paddings from the next window on; the rest of `options` is not looked at.
+  result<void> tune(const detector_options &options) { return done(::listenkit_detector_tune(get(), &options)); }
+
   /// The samples of a segment, in the visitor that was told of it (with `segment_audio` set).
   result<std::vector<std::int16_t>> audio_i16(const event &segment) const {
     return audio<std::int16_t>(::listenkit_detector_audio_i16, segment);

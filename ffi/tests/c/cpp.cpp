@@ -111,6 +111,9 @@ void failures_say_what_is_wrong(const listenkit::models &models) {
   CHECK(moved.process(std::vector<float>(160), nothing));
   CHECK(moved.gap(10) && moved.agent_started() && moved.agent_stopped() && moved.transcript() && moved.drain(nothing));
   CHECK(moved.expect(LISTENKIT_EXPECT_DIGITS, 4) && moved.set_format(8000, 2));
+  auto tuned = listenkit::detector_options();
+  tuned.min_silence_ms = 400;
+  CHECK(moved.tune(tuned) && moved.tune(options).status() == listenkit::status::config);
 
 #if !defined(LISTENKIT_NO_EXCEPTIONS)
   try {

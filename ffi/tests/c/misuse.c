@@ -56,6 +56,8 @@ static float floats[1024];
 static listenkit_event segment, query; /* real ones */
 
 static void every_null_is_refused(void) {
+  listenkit_detector_options options;
+  OK(listenkit_detector_options_init(&options, sizeof options));
   NULLS(listenkit_models_options_init(NULL, sizeof(listenkit_models_options)));
   NULLS(listenkit_models_new(NULL, NULL, &detail));
   NULLS(listenkit_models_has_turn_model(NULL, &out.u32));
@@ -77,6 +79,8 @@ static void every_null_is_refused(void) {
   NULLS(listenkit_detector_poll(NULL, &out.event.it));
   NULLS(listenkit_detector_poll(detector, NULL));
   NULLS(listenkit_detector_set_format(NULL, 16000, 1));
+  NULLS(listenkit_detector_tune(NULL, &options));
+  NULLS(listenkit_detector_tune(detector, NULL));
   NULLS(listenkit_detector_flush(NULL));
   NULLS(listenkit_detector_reset(NULL));
   NULLS(listenkit_detector_audio_i16(NULL, &segment, out.shorts, 1024, &out.len));
@@ -200,9 +204,6 @@ static void every_null_is_refused(void) {
   NULLS(listenkit_resampler_state_bytes(NULL, &out.len));
   NULLS(listenkit_resampler_state_bytes(resampler, NULL));
 
-  listenkit_detector_options options;
-  OK(listenkit_detector_options_init(&options, sizeof options));
-  NULLS(listenkit_segmenter_new(NULL, &out.segmenter, &detail));
   NULLS(listenkit_segmenter_new(&options, NULL, &detail));
   NULLS(listenkit_segmenter_push(NULL, 512, 0.5f));
   NULLS(listenkit_segmenter_poll(NULL, &out.event.it));
@@ -293,6 +294,7 @@ static void every_struct_size_is_looked_at(const wav *w) {
     options.struct_size = size;
     REFUSED(LISTENKIT_STRUCT_SIZE, listenkit_detector_new(models, &options, &out.detector, &detail));
     REFUSED(LISTENKIT_STRUCT_SIZE, listenkit_segmenter_new(&options, &out.segmenter, &detail));
+    REFUSED(LISTENKIT_STRUCT_SIZE, listenkit_detector_tune(detector, &options));
     REFUSED(LISTENKIT_STRUCT_SIZE, listenkit_detector_options_preset(&options, LISTENKIT_PRESET_LIVEKIT_CORE));
     REFUSED(LISTENKIT_STRUCT_SIZE, listenkit_detector_options_policy(&options, LISTENKIT_POLICY_FAST));
   }
@@ -502,6 +504,8 @@ static void numbers_out_of_range_are_refused(void) {
   detail.text[0] = 0;
   REFUSED(LISTENKIT_CONFIG, listenkit_detector_new(models, &options, &out.detector, &detail));
   CHECK(strstr(detail.text, "activation_threshold") && strstr(detail.text, "2"));
+  REFUSED(LISTENKIT_CONFIG, listenkit_detector_tune(detector, &options));
+  CHECK(strstr(listenkit_detector_detail(detector), "activation_threshold"));
   OK(listenkit_detector_options_init(&options, sizeof options));
   options.sample_rate = 3999;
   REFUSED(LISTENKIT_CONFIG, listenkit_detector_new(models, &options, &out.detector, &detail));

@@ -284,8 +284,6 @@ class ListenkitTurnAnalyzer(BaseTurnAnalyzer):
             heard = self._position if self._speaking else self._silence_at
             self._forget_before(self._window_edge(heard))
         self._speech_at = None
-        self._speaking = False
-        self._silence_at = self._position
         self._turn += 1
 
     def _samples(self, seconds: float) -> int:

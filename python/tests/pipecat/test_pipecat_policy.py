@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from pipecat.audio.turn.base_turn_analyzer import BaseTurnAnalyzer, EndOfTurnState
+from pipecat.frames.frames import InterimTranscriptionFrame
 from pipecat_audio import cut
 from pydantic import ValidationError
 
@@ -18,6 +20,7 @@ from listenkit.pipecat import (
     ListenkitPolicyParams,
     ListenkitPolicyTurnAnalyzer,
     ListenkitTurnMetricsData,
+    ListenkitUserTurnStopStrategy,
     ListenkitUserTurnStrategies,
 )
 
@@ -92,6 +95,11 @@ def test_the_record_of_a_turn_comes_with_its_end(conversation_16k: Samples) -> N
     # "balanced" waits 0.3 s after the last voiced sample when the turn sounds finished; a window and a frame on top.
     assert 300 <= metrics.e2e_processing_time_ms <= 300 + 32 + 20
     assert asyncio.run(analyzer.analyze_end_of_turn()) == (COMPLETE, None)
+    # It is said once; and it is true until the user speaks again.
+    assert analyzer.append_audio(bytes(640), False) == INCOMPLETE
+    for pcm in cut(conversation_16k[RATE // 2 : RATE], 320):
+        analyzer.append_audio(pcm, False)
+    assert asyncio.run(analyzer.analyze_end_of_turn()) == (INCOMPLETE, None)
 
 
 def test_clear_ends_a_turn_that_was_heard_and_keeps_one_that_was_not(conversation_16k: Samples) -> None:
@@ -105,31 +113,110 @@ def test_clear_ends_a_turn_that_was_heard_and_keeps_one_that_was_not(conversatio
         assert analyzer.speech_triggered != heard_by_pipecat
 
 
-def test_wording_is_a_vote() -> None:
-    """A sentence that breaks off waits longer than one that does not; the audio is the same."""
+def test_what_is_said_right_after_a_turn_outlives_the_late_transcript(conversation_16k: Samples) -> None:
+    analyzer = ListenkitPolicyTurnAnalyzer()
+    for pcm in cut(conversation_16k[: RATE * 4], 320):
+        ended = analyzer.append_audio(pcm, True)
+        answered(analyzer)
+    assert (ended, analyzer.speech_triggered) == (INCOMPLETE, False)
+    for pcm in cut(conversation_16k[RATE * 4 : RATE * 5], 320):
+        analyzer.append_audio(pcm, False)
+    assert analyzer.speech_triggered
+    analyzer.clear()
+    assert analyzer.speech_triggered
 
-    def wait(text: str, samples: Samples) -> int:
+
+def test_a_failing_model_leaves_the_turn_to_silence(conversation_16k: Samples) -> None:
+    def model(audio: object) -> float:
+        raise listenkit.ListenkitError("broken")
+
+    analyzer = ListenkitPolicyTurnAnalyzer()
+    analyzer._model = model  # type: ignore[assignment]
+    found = ends(analyzer, conversation_16k[: RATE * 47 // 10], 320)
+    # Unanswered for `turn_timeout`, 1 s after the last voiced sample at 3.3 s.
+    assert len(found) == 1
+    assert 4.25 * RATE < found[0] < 4.4 * RATE
+
+
+def test_a_question_that_speech_has_cancelled_is_not_answered(conversation_16k: Samples) -> None:
+    """The model is slow, the user goes on: of two questions one is running and one waiting."""
+    go = threading.Event()
+    asked = []
+
+    def model(audio: object) -> float:
+        asked.append(audio)
+        go.wait(10)
+        return 0.9
+
+    analyzer = ListenkitPolicyTurnAnalyzer()
+    analyzer._model = model  # type: ignore[assignment]
+    for pcm in cut(conversation_16k[: RATE * 36 // 10], 320):
+        analyzer.append_audio(pcm, False)
+    assert len(analyzer._answers) == 2
+    for pcm in cut(conversation_16k[RATE // 2 : RATE], 320):
+        analyzer.append_audio(pcm, False)
+    assert analyzer._answers == []
+    go.set()
+    assert analyzer.append_audio(bytes(640), False) == INCOMPLETE
+    assert len(asked) == 1
+
+
+def test_transcripts_are_judged_as_one_text(conversation_16k: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
+    judged = []
+
+    def judge(text: str, *, language: str | None = None) -> listenkit.CueVote:
+        judged.append((text, language))
+        return listenkit.CueVote(0.0)
+
+    monkeypatch.setattr(listenkit, "judge_text", judge)
+    strategy = ListenkitUserTurnStopStrategy(turn_analyzer=ListenkitPolicyTurnAnalyzer(language="en-GB"))
+    analyzer = strategy.turn_analyzer
+    assert isinstance(analyzer, ListenkitPolicyTurnAnalyzer)
+
+    def hear(start: float, end: float) -> None:
+        for pcm in cut(conversation_16k[round(start * RATE) : round(end * RATE)], 320):
+            analyzer.append_audio(pcm, True)
+            answered(analyzer)
+
+    analyzer.hear_transcript("before any speech")
+    hear(0.0, 1.2)
+    analyzer.hear_transcript("I'm sorry,")
+    asyncio.run(strategy.process_frame(InterimTranscriptionFrame("I did", "caller", "now")))
+    analyzer.hear_transcript("I did not")
+    analyzer.hear_transcript(" ")
+    # The turn ends, and another begins: at its end, or when Pipecat clears it.
+    hear(1.2, 5.2)
+    analyzer.hear_transcript("The number")
+    analyzer.clear()
+    hear(4.0, 5.2)
+    analyzer.hear_transcript("I have")
+    assert judged == [
+        ("I'm sorry,", "en-gb"),
+        ("I'm sorry, I did", "en-gb"),
+        ("I'm sorry, I did not", "en-gb"),
+        ("The number", "en-gb"),
+        ("I have", "en-gb"),
+    ]
+
+
+def test_wording_is_a_vote(conversation_16k: Samples) -> None:
+    """A sentence that breaks off is waited for longer than one that does not; the audio is the same."""
+    samples = conversation_16k[: RATE * 47 // 10]
+
+    def end(text: str) -> int:
         analyzer = ListenkitPolicyTurnAnalyzer(language="en", policy="patient")
-        told = False
         heard = 0
         for pcm in cut(samples, 320):
             state = analyzer.append_audio(pcm, False)
             answered(analyzer)
             heard += 320
-            if heard >= 3.45 * RATE and not told:
-                told = True
+            if heard == RATE * 346 // 100:
                 analyzer.hear_transcript(text)
             if state == COMPLETE:
-                return heard
+                break
         return heard
 
-    from pipecat_audio import FIXTURES, read_wav
-
-    samples, rate = read_wav(FIXTURES / "conversation-en" / "audio.wav")
-    import soxr
-
-    samples = soxr.resample(samples, rate, RATE)[: RATE * 47 // 10]
-    assert wait("I did not understand your response.", samples) < wait("I did not understand because", samples)
+    assert end("I did not understand your response.") < end("I did not understand because")
 
 
 def test_a_policy_and_a_threshold_do_not_go_together() -> None:

@@ -145,7 +145,10 @@ def test_the_model_hears_the_turn_from_before_its_start_whatever_the_frames(rate
 @pytest.mark.parametrize("frame", [160, 320, 16_000])
 def test_a_long_turn_is_its_last_eight_seconds_in_bounded_memory(frame: int) -> None:
     analyzer = Heard()
-    end = speak(analyzer, 600, frame=frame) // 512 * 512
+    # Not on a window: the ring has to hold eight seconds from the last window on, whatever the frames.
+    position = speak(analyzer, 600.01, frame=frame)
+    end = position // 512 * 512
+    assert end < position
     ask(analyzer)
     assert np.array_equal(analyzer.audio[0], counting(8 * RATE, end - 8 * RATE))
     speak(analyzer, 60, frame=frame)
@@ -171,6 +174,18 @@ def test_silence_is_counted_in_samples(frame: int) -> None:
     assert analyzer.audio == []
 
 
+@pytest.mark.parametrize("cleared", [True, False])
+def test_a_turn_that_silence_ended_leaves_no_answer_to_the_next(cleared: bool) -> None:
+    analyzer = Heard(0.1)
+    speak(analyzer, 1.0)
+    assert analyzer.append_audio(bytes(RATE * 3 * 2), False) == COMPLETE
+    if cleared:
+        analyzer.clear()
+    speak(analyzer, 1.0)
+    assert ask(analyzer)[0] == INCOMPLETE
+    assert len(analyzer.audio) == 1
+
+
 def test_silence_alone_never_ends_a_turn() -> None:
     analyzer = Heard()
     for pcm in cut(np.zeros(RATE * 60, np.int16), 320):
@@ -191,17 +206,20 @@ def test_speech_starts_the_silence_anew_and_the_turn_goes_on() -> None:
     assert np.array_equal(analyzer.audio[1], counting((end + RATE * 2) // 512 * 512))
 
 
-def test_after_the_end_only_what_followed_the_speech_is_kept() -> None:
+@pytest.mark.parametrize("frame", [160, 320, 480])
+def test_after_the_end_only_what_followed_the_speech_is_kept(frame: int) -> None:
     analyzer = Heard(0.1)
-    end = speak(analyzer, 1.024)
-    for pcm in cut(counting(4096, end), 512):
+    end = speak(analyzer, 1.05, frame=frame)
+    for pcm in cut(counting(4080, end), frame):
         analyzer.append_audio(pcm, False)
     # The transcript came, Pipecat ends the turn; the next one begins at once.
     analyzer.clear()
     assert not analyzer.speech_triggered
-    speak(analyzer, 0.512, frame=512, start=end + 4096)
+    position = speak(analyzer, 0.512, frame=frame, start=end + 4080)
     ask(analyzer)
-    assert np.array_equal(analyzer.audio[0], counting(4096 + 8192, end))
+    kept, last = end // 512 * 512, position // 512 * 512
+    assert kept < end
+    assert np.array_equal(analyzer.audio[0], counting(last - kept, kept))
 
 
 def test_a_turn_ended_from_outside_in_mid_speech_leaves_nothing() -> None:
@@ -211,6 +229,56 @@ def test_a_turn_ended_from_outside_in_mid_speech_leaves_nothing() -> None:
     for pcm in cut(np.zeros(RATE * 4, np.int16), 320):
         assert analyzer.append_audio(pcm, False) == INCOMPLETE, "a phantom end of turn"
     assert end == 512 * 32
+
+    again = Heard()
+    end = speak(again, 1.024)
+    again.clear()
+    speak(again, 0.512, start=end)
+    ask(again)
+    assert np.array_equal(again.audio[0], counting(8192, end))
+
+
+def test_a_new_stream_has_no_turn() -> None:
+    analyzer = Heard()
+    speak(analyzer, 1.0)
+    analyzer.set_sample_rate(48_000)
+    assert not analyzer.speech_triggered
+    assert ask(analyzer) == (INCOMPLETE, None)
+
+
+@pytest.mark.parametrize("rate", [16_000, 48_000])
+def test_the_model_gets_samples_of_16_khz_in_full_scale_one(rate: int, conversation: tuple[Samples, int]) -> None:
+    import soxr
+
+    samples, native = conversation
+    samples = soxr.resample(samples[: native * 2], native, rate)
+    heard: list[npt.NDArray[np.float32]] = []
+
+    def model(audio: npt.NDArray[np.float32]) -> float:
+        heard.append(audio)
+        return 0.5
+
+    analyzer = ListenkitTurnAnalyzer()
+    analyzer._model = model  # type: ignore[assignment]
+    analyzer.set_sample_rate(rate)
+    analyzer.append_audio(samples.tobytes(), True)
+    ask(analyzer)
+    end = 2 * 16_000 // 512 * 512
+    assert heard[0].dtype == np.float32
+    assert len(heard[0]) == end
+    expected = soxr.resample(samples.astype(np.float32) / 32768, rate, 16_000)[:end]
+    # Two filters with other edges: 1 % of the signal, which a sample of delay exceeds by far.
+    error = np.sqrt(np.mean((heard[0] - expected) ** 2) / np.mean(expected**2))
+    assert error < (1e-6 if rate == 16_000 else 0.01)
+
+
+def test_other_weights_are_used() -> None:
+    exact = ListenkitTurnAnalyzer(models=listenkit.Models(precision="exact"))
+    answers = []
+    for analyzer in (exact, ListenkitTurnAnalyzer()):
+        speak(analyzer, 2.0)
+        answers.append(ask(analyzer)[1].probability)
+    assert answers[0] != answers[1]
 
 
 def test_an_answer_for_a_turn_that_was_cleared_meanwhile_ends_nothing() -> None:

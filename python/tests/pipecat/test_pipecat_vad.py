@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterable
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -101,7 +102,7 @@ def test_states_are_pipecats_for_windows_one_by_one(seed: int) -> None:
     rng = random.Random(seed)
     confidences = []
     while len(confidences) < 300:
-        confidences += [rng.choice([0.1, 0.9])] * rng.randint(1, rng.choice([2, 12]))
+        confidences += [rng.choice([0.1, 0.7, 0.9])] * rng.randint(1, rng.choice([2, 12]))
     params = VADParams(
         start_secs=rng.choice([0.0, 0.01, 0.05, 0.2, 0.4]),
         stop_secs=rng.choice([0.0, 0.03, 0.2, 0.8]),
@@ -227,6 +228,44 @@ def test_no_minimum_volume_means_no_loudness_is_measured(conversation_16k: Sampl
     assert not heard(0.9)
 
 
+@pytest.mark.parametrize(("rate", "measured_at"), [(8_000, 8_000), (48_000, 16_000)])
+def test_loudness_is_that_of_the_audio_the_model_hears(rate: int, measured_at: int) -> None:
+    class Tracker:
+        volume = 1.0
+        rates: ClassVar[list[int]] = []
+
+        def update(self, audio: bytes, sample_rate: int) -> None:
+            assert len(audio) == 2 * sample_rate * 32 // 1000
+            self.rates.append(sample_rate)
+
+    for min_volume in (0.6, 0.0):
+        analyzer = ListenkitVADAnalyzer(params=VADParams(min_volume=min_volume))
+        analyzer.set_sample_rate(rate)
+        analyzer._volume_tracker = Tracker()  # type: ignore[assignment]
+        states(analyzer, [bytes(rate)])
+    # Half a second, once: who sets no minimum does not pay for measuring.
+    assert set(Tracker.rates) == {measured_at}
+    assert len(Tracker.rates) == 15
+
+
+def test_weights_and_guard_reach_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[int, dict[str, Any]]] = []
+    real = listenkit.VAD
+
+    def vad(sample_rate: int, **kwargs: Any) -> listenkit.VAD:
+        made.append((sample_rate, kwargs))
+        return real(sample_rate, **kwargs)
+
+    monkeypatch.setattr(listenkit, "VAD", vad)
+    models = listenkit.Models()
+    ListenkitVADAnalyzer(models=models, state_guard=False).set_sample_rate(44_100)
+    ListenkitVADAnalyzer().set_sample_rate(8_000)
+    assert made == [
+        (16_000, {"models": models, "state_guard": False}),
+        (8_000, {"models": None, "state_guard": True}),
+    ]
+
+
 def test_a_window_of_the_wrong_length_is_an_error_not_silence() -> None:
     analyzer = ListenkitVADAnalyzer()
     analyzer.set_sample_rate(16_000)
@@ -257,7 +296,8 @@ def test_a_new_stream_is_like_a_fresh_analyzer(conversation_16k: Samples) -> Non
 
 def test_other_parameters_begin_with_quiet() -> None:
     analyzer = scripted([0.9] * 20, VADParams(min_volume=0.0))
-    assert states(analyzer, cut(np.zeros(512 * 10, np.int16), 512))[-1] == VADState.SPEAKING
+    # Two windows into a start, which then counts from the beginning.
+    assert states(analyzer, cut(np.zeros(512 * 2, np.int16), 512))[-1] == VADState.STARTING
     analyzer.set_params(VADParams(min_volume=0.0, start_secs=0.1))
     assert states(analyzer, cut(np.zeros(512 * 3, np.int16), 512)) == [
         VADState.STARTING,

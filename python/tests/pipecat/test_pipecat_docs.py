@@ -22,7 +22,11 @@ def test_the_snippet_prints_what_is_shown(code: str, shown: str) -> None:
     )
     assert run.returncode == 0, run.stderr
     if shown:
-        assert run.stdout == shown
+        said, expected = run.stdout.split(), shown.split()
+        assert len(said) == len(expected), run.stdout
+        for word, other in zip(said, expected, strict=True):
+            # Probabilities of other instruction sets differ by up to 0.02 on this recording.
+            assert word == other or abs(float(word) - float(other)) < 0.05, run.stdout
 
 
 def test_the_page_begins_with_ten_lines_that_run() -> None:

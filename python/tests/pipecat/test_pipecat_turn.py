@@ -174,16 +174,14 @@ def test_silence_is_counted_in_samples(frame: int) -> None:
     assert analyzer.audio == []
 
 
-@pytest.mark.parametrize("cleared", [True, False])
-def test_a_turn_that_silence_ended_leaves_no_answer_to_the_next(cleared: bool) -> None:
-    analyzer = Heard(0.1)
-    speak(analyzer, 1.0)
-    assert analyzer.append_audio(bytes(RATE * 3 * 2), False) == COMPLETE
-    if cleared:
-        analyzer.clear()
-    speak(analyzer, 1.0)
-    assert ask(analyzer)[0] == INCOMPLETE
-    assert len(analyzer.audio) == 1
+def test_a_turn_that_silence_ended_leaves_no_answer_to_the_next() -> None:
+    """Pipecat asks for metrics after that; but if it does not, the next question is a new one."""
+    for between in (ListenkitTurnAnalyzer.clear, lambda analyzer: speak(analyzer, 1.0)):
+        analyzer = Heard(0.1)
+        speak(analyzer, 1.0)
+        assert analyzer.append_audio(bytes(RATE * 3 * 2), False) == COMPLETE
+        between(analyzer)
+        assert ask(analyzer)[0] == INCOMPLETE
 
 
 def test_silence_alone_never_ends_a_turn() -> None:

@@ -5,7 +5,7 @@ round, in one process, and the cheapest round of each counts. "pushed" hands ove
 to real time with a number of streams at once, where timers and wake-ups count as well (the cost of the pacing itself is measured with
 a VAD that does nothing, and subtracted).
 
-    python benches/livekit_plugin.py [--rate 48000] [--rounds 5] [--json FILE] [--check]
+    python benches/livekit_plugin.py [--rate 48000] [--rounds 5] [--streams 1 20] [--json FILE] [--check]
 
 Needs livekit-agents; the silero plugin is measured if it is installed. `--check` fails below a ratio of 5 to inference.VAD.
 """
@@ -113,7 +113,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rate", type=int, nargs="+", default=[48000])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--streams", type=int, default=4, help="streams at once in the paced part; 0 leaves it out")
+    parser.add_argument("--streams", type=int, nargs="*", default=[1, 20], help="streams at once in the paced part; none leaves it out")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     parser.add_argument("--check", action="store_true", help="fail if inference.VAD costs less than 5 times as much")
     arguments = parser.parse_args()
@@ -141,17 +141,17 @@ def main() -> None:
         table(best)
         figures[f"{rate} pushed"] = best
         worst = min(worst, (best["inference.VAD"] - best[""]) / (best["listenkit"] - best[""]))
-        if arguments.streams:
+        for streams in arguments.streams:
             few = frames[: 6000 // FRAME_MS]
-            seconds = len(few) * FRAME_MS / 1000 * arguments.streams
+            seconds = len(few) * FRAME_MS / 1000 * streams
             best = dict.fromkeys(kinds, float("inf"))
             for _ in range(max(1, arguments.rounds // 2)):
                 for name, made in kinds.items():
-                    took = cpu(lambda made=made: asyncio.run(paced(made, few, arguments.streams)))
+                    took = cpu(lambda made=made, streams=streams: asyncio.run(paced(made, few, streams)))
                     best[name] = min(best[name], took / seconds * 1000)
-            print(f"{rate} Hz, {FRAME_MS} ms frames, {arguments.streams} streams in real time: the same")
+            print(f"{rate} Hz, {FRAME_MS} ms frames, streams in real time, {streams}: the same")
             table(best)
-            figures[f"{rate} paced"] = best
+            figures[f"{rate} paced {streams}"] = best
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
     if arguments.check and worst < REQUIRED:

@@ -101,7 +101,7 @@
 /* A setting is out of range or contradicts another; the detail names it. */
 #define LISTENKIT_CONFIG (-3)
 
-/* The block has a wrong length or format; nothing of it was taken. */
+/* The block has a wrong length or format, or lies where the results would; nothing of it was taken. */
 #define LISTENKIT_INPUT (-4)
 
 /* Events of an earlier call have to be polled first. */
@@ -576,13 +576,16 @@ typedef struct listenkit_models_options {
   const uint8_t *vad_bytes;
   /* Bytes in it. */
   size_t vad_len;
-  /* Path of a weight file of the VAD, UTF-8, or NULL. Without bytes and path: the embedded weights. */
+  /* Path of a weight file of the VAD, UTF-8, or NULL; not looked at if there are bytes. Without both: the embedded weights. */
   const char *vad_path;
   /* A weight file of Smart Turn in memory, or NULL. It is copied. */
   const uint8_t *turn_bytes;
   /* Bytes in it. */
   size_t turn_len;
-  /* Path of a weight file of Smart Turn, UTF-8, or NULL. Without bytes and path: the embedded weights, if this library has them. */
+  /*
+   Path of a weight file of Smart Turn, UTF-8, or NULL; not looked at if there are bytes. Without both: the embedded weights, if
+   this library has them.
+   */
   const char *turn_path;
 } listenkit_models_options;
 
@@ -745,7 +748,7 @@ typedef struct listenkit_event {
   uint32_t kind;
   /* Why, in the numbers that the kind names. */
   uint32_t reason;
-  /* Rate of all positions and durations here, Hz. */
+  /* Rate of all positions and durations here, Hz; of FORMAT_CHANGED the new one, though `at` counts in `from.sample_rate`. */
   uint32_t sample_rate;
   /* Where in the audio it happened. */
   uint64_t at;
@@ -1025,8 +1028,9 @@ listenkit_status listenkit_detector_tune(struct listenkit_detector *detector,
 listenkit_status listenkit_detector_flush(struct listenkit_detector *detector);
 
 /*
- Ends what is open as flush does, then forgets everything: when its events are polled, the detector is as new, at its first
- position and format.
+ Ends what is open as flush does, then forgets everything. Poll until `LISTENKIT_EMPTY` before anything else: then the detector is as
+ new, at its first position and format, whatever `listenkit_detector_set_format` has said, and with the settings of
+ `listenkit_detector_tune`.
  */
 listenkit_status listenkit_detector_reset(struct listenkit_detector *detector);
 
@@ -1250,6 +1254,9 @@ listenkit_status listenkit_turn_audio_new(struct listenkit_turn_audio **audio);
 /* Ends it. NULL is fine. */
 void listenkit_turn_audio_free(struct listenkit_turn_audio *audio);
 
+/* What the last failed call on this handle said, UTF-8; empty if none failed. Lasts until the next call on the handle. */
+const char *listenkit_turn_audio_detail(const struct listenkit_turn_audio *audio);
+
 /*
  Copies the samples, for a model of the caller's own: mono floats at 16 kHz, full scale 1.0, the newest last. `*len` says how
  many; with `out` NULL and `capacity` 0 that is all it does.
@@ -1277,6 +1284,9 @@ const char *listenkit_turn_model_detail(const struct listenkit_turn_model *model
 /*
  Probability that the user is finished, from the audio of a question. 25 ms of one core in fast precision (Zen 4); on a thread
  of its own.
+
+ Fails with `LISTENKIT_INPUT` if there is no audio, as when a transcript opened a turn before anything was heard: leave such a
+ question unanswered.
  */
 listenkit_status listenkit_turn_model_probability(struct listenkit_turn_model *model,
                                                   const struct listenkit_turn_audio *audio,
@@ -1369,7 +1379,7 @@ listenkit_status listenkit_vad_batch_window_len(const struct listenkit_vad_batch
 
  `windows` holds the windows back to back: `windows_len` must be `count` times the length of a window. `streams[i]` is the stream
  that window i belongs to, each at most once, in any order; NULL: window i is that of stream i. Streams that are not named stay as
- they are. Allocates nothing.
+ they are. Allocates nothing. `probabilities` has room for `count` floats, and overlaps with none of the inputs.
 
  Fails with `LISTENKIT_INPUT` if a length is wrong, or a stream is unknown or named twice; then no stream has moved.
  */
@@ -1437,7 +1447,7 @@ listenkit_status listenkit_resampler_delay(const struct listenkit_resampler *res
  many as there was room for. Call again with the rest. An input is taken with all its outputs or not at all, so with less room than
  `listenkit_resampler_output_len_max` of 1 nothing may move. Allocates nothing. After part of a tail was flushed, begins a new stream.
 
- Full scale is 1.0. A value that is not finite spoils the outputs next to it, 3 ms, and no others.
+ `input` and `out` must not overlap. Full scale is 1.0. A value that is not finite spoils the outputs next to it, 3 ms, and no others.
  */
 listenkit_status listenkit_resampler_process_f32(struct listenkit_resampler *resampler,
                                                  const float *input,

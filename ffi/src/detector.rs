@@ -28,6 +28,8 @@ pub(crate) struct Stream {
     /// What the next block is, as `listenkit_detector_set_format` says.
     hz: u32,
     channels: usize,
+    /// The same at the beginning.
+    first: (u32, usize),
     #[cfg(feature = "test-hooks")]
     panics: bool,
 }
@@ -48,6 +50,7 @@ impl Stream {
             detector: Detector::new(config, vad)?,
             hz: options.sample_rate,
             channels: options.channels as usize,
+            first: (options.sample_rate, options.channels as usize),
             #[cfg(feature = "test-hooks")]
             panics: false,
         })
@@ -265,8 +268,9 @@ pub unsafe extern "C" fn listenkit_detector_flush(
     }
 }
 
-/// Ends what is open as flush does, then forgets everything: when its events are polled, the detector is as new, at its first
-/// position and format.
+/// Ends what is open as flush does, then forgets everything. Poll until `LISTENKIT_EMPTY` before anything else: then the detector is as
+/// new, at its first position and format, whatever `listenkit_detector_set_format` has said, and with the settings of
+/// `listenkit_detector_tune`.
 ///
 /// # Safety
 /// `detector` is a live handle.
@@ -278,6 +282,7 @@ pub unsafe extern "C" fn listenkit_detector_reset(
     unsafe {
         handle::enter(detector, |stream| {
             drop(stream.detector.reset());
+            (stream.hz, stream.channels) = stream.first;
             Ok(())
         })
     }

@@ -176,7 +176,7 @@ pub struct listenkit_event {
     pub kind: u32,
     /// Why, in the numbers that the kind names.
     pub reason: u32,
-    /// Rate of all positions and durations here, Hz.
+    /// Rate of all positions and durations here, Hz; of FORMAT_CHANGED the new one, though `at` counts in `from.sample_rate`.
     pub sample_rate: u32,
     /// Where in the audio it happened.
     pub at: u64,
@@ -330,7 +330,7 @@ const NOTHING: listenkit_event = listenkit_event {
 
 // SAFETY: `repr(C)`, `struct_size` first, numbers only, and no padding: checked below.
 unsafe impl Versioned for listenkit_event {
-    const FIRST: usize = size_of::<Self>();
+    const FIRST: usize = 344;
 
     fn defaults() -> Self {
         NOTHING

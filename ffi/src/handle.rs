@@ -16,8 +16,8 @@ use crate::status::{
 
 /// An opaque C type and the Rust value behind it.
 pub(crate) trait Opaque {
-    /// What the handle holds.
-    type Value;
+    /// What the handle holds. Callers may use it on any thread.
+    type Value: Send;
     /// Marks live handles of this type; no two types have the same.
     const TAG: u32;
 }
@@ -25,11 +25,15 @@ pub(crate) trait Opaque {
 /// Marks what was freed, as long as the memory is not used again.
 const FREED: u32 = 0xdead_11f7;
 
+/// One thread is inside a handle, and no other may be.
+const ALONE: u32 = u32::MAX;
+
 /// `repr(C)`: the tag lies first in every handle, so that it can be read before it is known whose handle this is.
 #[repr(C)]
 pub(crate) struct Handle<T> {
     tag: AtomicU32,
-    busy: AtomicBool,
+    /// [`ALONE`], or how many threads share the value now.
+    inside: AtomicU32,
     poisoned: AtomicBool,
     /// What the last failed call said.
     text: UnsafeCell<Text>,
@@ -39,8 +43,13 @@ pub(crate) struct Handle<T> {
 /// Runs the body of a C function. A panic becomes a status.
 pub(crate) fn guard(body: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
     // What a panic leaves half done is a handle's value, which is never used again: it is poisoned.
-    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|_| {
-        let text = "a bug in listenkit: please report it with what came before this call";
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
+        let what = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+            (Some(text), _) => text,
+            (_, Some(text)) => text.as_str(),
+            _ => "no message",
+        };
+        let text = format_args!("a bug in listenkit, please report it: {what}");
         Err(Failure::new(LISTENKIT_PANICKED, text))
     })
 }
@@ -54,11 +63,38 @@ pub(crate) fn call(body: impl FnOnce() -> Result<(), Failure>) -> listenkit_stat
 }
 
 /// Releases a handle when the call is over, however that happens.
-struct Inside<'a>(&'a AtomicBool);
+enum Inside<'a> {
+    Alone(&'a AtomicU32),
+    Shared(&'a AtomicU32),
+}
+
+impl<'a> Inside<'a> {
+    /// `None` if anybody is inside.
+    fn alone(inside: &'a AtomicU32) -> Option<Self> {
+        inside
+            .compare_exchange(0, ALONE, Ordering::Acquire, Ordering::Relaxed)
+            .ok()
+            .map(|_| Self::Alone(inside))
+    }
+
+    /// `None` if somebody is inside alone.
+    fn shared(inside: &'a AtomicU32) -> Option<Self> {
+        let enter = |threads: u32| threads.checked_add(1).filter(|&threads| threads != ALONE);
+        inside
+            .fetch_update(Ordering::Acquire, Ordering::Relaxed, enter)
+            .ok()
+            .map(|_| Self::Shared(inside))
+    }
+}
 
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
+        match self {
+            Self::Alone(inside) => inside.store(0, Ordering::Release),
+            Self::Shared(inside) => {
+                inside.fetch_sub(1, Ordering::Release);
+            }
+        }
     }
 }
 
@@ -92,29 +128,39 @@ pub(crate) unsafe fn enter<H: Opaque>(
     body: impl FnOnce(&mut H::Value) -> Result<(), Failure>,
 ) -> listenkit_status {
     // SAFETY: the caller's promise.
-    let handle = match unsafe { live(handle) } {
-        Ok(handle) => handle,
-        Err(status) => return status,
-    };
-    if handle.busy.swap(true, Ordering::Acquire) {
-        return LISTENKIT_BUSY;
-    }
-    let _inside = Inside(&handle.busy);
-    if handle.poisoned.load(Ordering::Relaxed) {
-        return LISTENKIT_POISONED;
-    }
-    // SAFETY: `busy` was false and is true now, so this is the only reference until `Inside` is dropped.
-    let (value, text) = unsafe { (&mut *handle.value.get(), &mut *handle.text.get()) };
-    match guard(|| body(value)) {
+    match unsafe { enter_named("the handle", handle, body) } {
         Ok(()) => LISTENKIT_OK,
-        Err(failure) => {
-            if failure.status == LISTENKIT_PANICKED {
-                handle.poisoned.store(true, Ordering::Relaxed);
-            }
-            *text = failure.text;
-            failure.status
-        }
+        Err(failure) => failure.status,
     }
+}
+
+/// The same for a failure that another handle will tell: it calls this one `name`.
+///
+/// # Safety
+/// As for [`enter`].
+pub(crate) unsafe fn enter_named<H: Opaque>(
+    name: &str,
+    handle: *const H,
+    body: impl FnOnce(&mut H::Value) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let outside = |status| {
+        let why = crate::status::sentence(status).to_str().unwrap_or_default();
+        Failure::new(status, format_args!("{name}: {why}"))
+    };
+    // SAFETY: the caller's promise.
+    let handle = unsafe { live(handle) }.map_err(outside)?;
+    let _inside = Inside::alone(&handle.inside).ok_or_else(|| outside(LISTENKIT_BUSY))?;
+    if handle.poisoned.load(Ordering::Relaxed) {
+        return Err(outside(LISTENKIT_POISONED));
+    }
+    // SAFETY: nobody was inside, and nobody comes in, until `Inside` is dropped: this is the only reference.
+    let (value, text) = unsafe { (&mut *handle.value.get(), &mut *handle.text.get()) };
+    guard(|| body(value)).inspect_err(|failure| {
+        if failure.status == LISTENKIT_PANICKED {
+            handle.poisoned.store(true, Ordering::Relaxed);
+        }
+        *text = failure.text;
+    })
 }
 
 /// Runs `body` on a value that many threads may look at together.
@@ -133,7 +179,11 @@ where
         LISTENKIT_WRONG_HANDLE => Failure::new(status, "no live handle of this type"),
         _ => Failure::null("the handle"),
     })?;
-    // SAFETY: values that are shared are only ever looked at, by this function.
+    let _inside = Inside::shared(&handle.inside).ok_or_else(|| {
+        let text = "the handle is being freed by another thread";
+        Failure::new(LISTENKIT_BUSY, text)
+    })?;
+    // SAFETY: values that are shared are only ever looked at, by this function, and not freed while somebody is inside.
     body(unsafe { &*handle.value.get() })
 }
 
@@ -144,7 +194,11 @@ where
 pub(crate) unsafe fn detail<H: Opaque>(handle: *const H) -> *const c_char {
     // SAFETY: the caller's promise.
     match unsafe { live(handle) } {
-        // SAFETY: the text is only written inside calls, and the caller is between two.
+        // Somebody may be writing the text now.
+        Ok(handle) if handle.inside.load(Ordering::Acquire) == ALONE => {
+            crate::status::listenkit_status_str(LISTENKIT_BUSY)
+        }
+        // SAFETY: the text is only written inside calls, and there is none.
         Ok(handle) => unsafe { (*handle.text.get()).as_c_str() },
         Err(status) => crate::status::listenkit_status_str(status),
     }
@@ -164,7 +218,7 @@ pub(crate) unsafe fn make<H: Opaque>(
         let out = unsafe { Out::new("the place for the handle", handle)? };
         let handle = Box::new(Handle {
             tag: AtomicU32::new(H::TAG),
-            busy: AtomicBool::new(false),
+            inside: AtomicU32::new(0),
             poisoned: AtomicBool::new(false),
             text: UnsafeCell::new(Text::EMPTY),
             value: UnsafeCell::new(build()?),
@@ -208,13 +262,113 @@ pub(crate) unsafe fn free<H: Opaque>(handle: *mut H) {
     let Ok(found) = (unsafe { live(handle) }) else {
         return;
     };
-    if found.busy.swap(true, Ordering::Acquire) {
+    let Some(inside) = Inside::alone(&found.inside) else {
         return;
-    }
+    };
+    // Nobody is let in again.
+    std::mem::forget(inside);
     found.tag.store(FREED, Ordering::Relaxed);
     let _ = guard(|| {
         // SAFETY: it came out of `Box::into_raw` in `make`, and the tag is gone, so this happens once.
         drop(unsafe { Box::from_raw(handle.cast::<Handle<H::Value>>()) });
         Ok(())
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ptr::null_mut;
+
+    use super::*;
+    use crate::testing::text;
+
+    #[allow(non_camel_case_types)]
+    struct number {
+        _opaque: [u8; 0],
+    }
+
+    impl Opaque for number {
+        type Value = u32;
+        const TAG: u32 = u32::from_le_bytes(*b"test");
+    }
+
+    fn made() -> *mut number {
+        let mut handle = null_mut();
+        // SAFETY: room for the handle.
+        let status = unsafe { make(&raw mut handle, null_mut(), || Ok(7)) };
+        assert_eq!(status, LISTENKIT_OK);
+        handle
+    }
+
+    #[test]
+    fn nobody_enters_frees_or_reads_the_text_while_somebody_is_inside() {
+        let handle = made();
+        // SAFETY: a live handle: it cannot be freed from inside.
+        unsafe {
+            let status = enter(handle, |value| {
+                free(handle);
+                assert_eq!(enter(handle, |_| Ok(())), LISTENKIT_BUSY);
+                let shared = share(handle, |_| Ok(())).expect_err("somebody is inside");
+                assert_eq!(shared.status, LISTENKIT_BUSY);
+                assert_eq!(text(detail(handle)), "another thread is using this handle");
+                *value += 1;
+                Ok(())
+            });
+            assert_eq!(status, LISTENKIT_OK);
+            let shared = share(handle, |value| {
+                free(handle);
+                assert_eq!(enter(handle, |_| Ok(())), LISTENKIT_BUSY);
+                share(handle, |same| {
+                    assert_eq!((*value, *same), (8, 8));
+                    Ok(())
+                })
+            });
+            assert!(shared.is_ok());
+            assert_eq!(enter(handle, |_| Ok(())), LISTENKIT_OK);
+            assert_eq!(text(detail(handle)), "");
+            free(handle);
+        }
+    }
+
+    #[test]
+    fn a_panic_says_what_it_was_and_poisons_the_handle_inside_too() {
+        let (outer, inner) = (made(), made());
+        // SAFETY: live handles.
+        unsafe {
+            let status = enter(outer, |_| {
+                enter_named("inner", inner, |_| {
+                    let nothing: Option<u32> = None;
+                    nothing.expect("it is there");
+                    Ok(())
+                })
+            });
+            assert_eq!(status, LISTENKIT_PANICKED);
+            for handle in [outer, inner] {
+                assert_eq!(enter(handle, |_| Ok(())), LISTENKIT_POISONED);
+                assert!(text(detail(handle)).ends_with("please report it: it is there"));
+                free(handle);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_second_handle_is_said_by_the_first() {
+        let outer = made();
+        let said = |inner: *mut number| {
+            // SAFETY: a live handle and NULL or the same one, which is busy.
+            unsafe {
+                let status = enter(outer, |_| enter_named("audio", inner, |_| Ok(())));
+                (status, text(detail(outer)))
+            }
+        };
+        let null = "audio: a pointer is NULL that must not be";
+        let busy = "audio: another thread is using this handle";
+        assert_eq!(
+            said(null_mut()),
+            (crate::status::LISTENKIT_NULL_POINTER, null.to_owned())
+        );
+        assert_eq!(said(outer), (LISTENKIT_BUSY, busy.to_owned()));
+        // SAFETY: nobody is inside.
+        unsafe { free(outer) };
+    }
 }

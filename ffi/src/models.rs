@@ -53,19 +53,25 @@ pub struct listenkit_models_options {
     pub vad_bytes: *const u8,
     /// Bytes in it.
     pub vad_len: usize,
-    /// Path of a weight file of the VAD, UTF-8, or NULL. Without bytes and path: the embedded weights.
+    /// Path of a weight file of the VAD, UTF-8, or NULL; not looked at if there are bytes. Without both: the embedded weights.
     pub vad_path: *const c_char,
     /// A weight file of Smart Turn in memory, or NULL. It is copied.
     pub turn_bytes: *const u8,
     /// Bytes in it.
     pub turn_len: usize,
-    /// Path of a weight file of Smart Turn, UTF-8, or NULL. Without bytes and path: the embedded weights, if this library has them.
+    /// Path of a weight file of Smart Turn, UTF-8, or NULL; not looked at if there are bytes. Without both: the embedded weights, if
+    /// this library has them.
     pub turn_path: *const c_char,
 }
 
-// SAFETY: `repr(C)`, `struct_size` first, four u32 and then words: no padding.
+const _: () = assert!(
+    size_of::<listenkit_models_options>() == 16 + 6 * size_of::<usize>(),
+    "listenkit_models_options has padding, which would be written uninitialised"
+);
+
+// SAFETY: `repr(C)`, `struct_size` first, numbers and pointers only, and no padding: checked above.
 unsafe impl Versioned for listenkit_models_options {
-    const FIRST: usize = size_of::<Self>();
+    const FIRST: usize = 16 + 6 * size_of::<usize>();
 
     fn defaults() -> Self {
         Self {
@@ -93,6 +99,9 @@ pub(crate) struct Models {
 
 impl Models {
     pub(crate) fn new(options: &listenkit_models_options) -> Result<Self, Failure> {
+        if options.reserved != 0 {
+            return Err(Failure::value("reserved", options.reserved, "0"));
+        }
         let models = Self {
             level: level(options.kernel_level)?,
             precision: precision(options.turn_precision)?,
@@ -218,7 +227,7 @@ unsafe fn weights(
     len: usize,
     path: *const c_char,
 ) -> Result<Option<Vec<u8>>, Failure> {
-    if !bytes.is_null() {
+    if !bytes.is_null() || len != 0 {
         // SAFETY: the caller's promise.
         return Ok(Some(unsafe { pointer::slice(name, bytes, len)? }.to_vec()));
     }

@@ -172,7 +172,7 @@ const _: () = assert!(
 
 // SAFETY: `repr(C)`, `struct_size` first, numbers only, and no padding: checked above.
 unsafe impl Versioned for listenkit_detector_options {
-    const FIRST: usize = size_of::<Self>();
+    const FIRST: usize = 232;
 
     fn defaults() -> Self {
         let turn = TurnModelOptions::new(TurnPolicy::BALANCED.audio_threshold);

@@ -5,8 +5,8 @@
 use std::ffi::{CStr, c_char};
 
 use crate::status::{
-    Failure, LISTENKIT_BUFFER_TOO_SMALL, LISTENKIT_MISALIGNED, LISTENKIT_STRUCT_SIZE,
-    LISTENKIT_TOO_LONG, LISTENKIT_UTF8,
+    Failure, LISTENKIT_BUFFER_TOO_SMALL, LISTENKIT_INPUT, LISTENKIT_MISALIGNED,
+    LISTENKIT_STRUCT_SIZE, LISTENKIT_TOO_LONG, LISTENKIT_UTF8,
 };
 
 fn aligned<T>(name: &str, pointer: *const T) -> Result<(), Failure> {
@@ -24,9 +24,14 @@ fn aligned<T>(name: &str, pointer: *const T) -> Result<(), Failure> {
     Ok(())
 }
 
-fn sensible<T>(name: &str, len: usize) -> Result<(), Failure> {
+fn sensible<T>(name: &str, pointer: *const T, len: usize) -> Result<(), Failure> {
     match len.checked_mul(size_of::<T>()) {
-        Some(bytes) if isize::try_from(bytes).is_ok() => Ok(()),
+        // Nor does a buffer reach round the end of memory.
+        Some(bytes)
+            if isize::try_from(bytes).is_ok() && pointer.addr().checked_add(bytes).is_some() =>
+        {
+            Ok(())
+        }
         _ => Err(Failure::new(
             LISTENKIT_TOO_LONG,
             format_args!("{name} has length {len}: no buffer is that long"),
@@ -47,7 +52,7 @@ pub(crate) unsafe fn slice<'a, T>(
         return Ok(&[]);
     }
     aligned(name, pointer)?;
-    sensible::<T>(name, len)?;
+    sensible(name, pointer, len)?;
     // SAFETY: not NULL, aligned, a length that fits; the rest is the caller's promise.
     Ok(unsafe { std::slice::from_raw_parts(pointer, len) })
 }
@@ -66,9 +71,26 @@ pub(crate) unsafe fn slice_mut<'a, T>(
         return Ok(&mut []);
     }
     aligned(name, pointer)?;
-    sensible::<T>(name, len)?;
+    sensible(name, pointer, len)?;
     // SAFETY: not NULL, aligned, a length that fits; the rest is the caller's promise.
     Ok(unsafe { std::slice::from_raw_parts_mut(pointer, len) })
+}
+
+/// Refuses a place for results that shares memory with what is read: that must not change. A length that no buffer has is left to
+/// [`slice_mut`].
+pub(crate) fn apart<A, B>(input: &[A], (out, capacity): (*mut B, usize)) -> Result<(), Failure> {
+    let read = input.as_ptr().addr()..input.as_ptr().addr() + size_of_val(input);
+    let end = capacity
+        .checked_mul(size_of::<B>())
+        .and_then(|bytes| out.addr().checked_add(bytes));
+    let Some(end) = end else {
+        return Ok(());
+    };
+    if read.is_empty() || capacity == 0 || out.addr() >= read.end || end <= read.start {
+        return Ok(());
+    }
+    let text = "input and output overlap: give two buffers";
+    Err(Failure::new(LISTENKIT_INPUT, text))
 }
 
 /// A place for one result. Checked when the call begins, written when it has succeeded.
@@ -142,7 +164,7 @@ pub(crate) fn utf8<'a>(name: &str, bytes: &'a [u8]) -> Result<&'a str, Failure> 
 /// # Safety
 /// `repr(C)`, its first field is `struct_size: u32`, every bit pattern is a value, and it has no padding.
 pub(crate) unsafe trait Versioned: Copy {
-    /// Size in the first version of the library.
+    /// Size in the first version of the library. A number that never changes: it does not grow with the struct.
     const FIRST: usize;
     /// What a field means that the caller does not know of.
     fn defaults() -> Self;

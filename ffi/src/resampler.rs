@@ -161,7 +161,7 @@ pub unsafe extern "C" fn listenkit_resampler_delay(
 /// many as there was room for. Call again with the rest. An input is taken with all its outputs or not at all, so with less room than
 /// `listenkit_resampler_output_len_max` of 1 nothing may move. Allocates nothing. After part of a tail was flushed, begins a new stream.
 ///
-/// Full scale is 1.0. A value that is not finite spoils the outputs next to it, 3 ms, and no others.
+/// `input` and `out` must not overlap. Full scale is 1.0. A value that is not finite spoils the outputs next to it, 3 ms, and no others.
 ///
 /// # Safety
 /// `resampler` is a live handle; `input` holds `in_len` floats; `out` has room for `capacity`, apart from `input`; `taken` and
@@ -181,6 +181,7 @@ pub unsafe extern "C" fn listenkit_resampler_process_f32(
         handle::enter(resampler, |resampler| {
             let places = (Out::new("taken", taken)?, Out::new("written", written)?);
             let input = pointer::slice("input", input, in_len)?;
+            pointer::apart(input, (out, capacity))?;
             let out = pointer::slice_mut("out", out, capacity)?;
             report(places, resampler.process(input, out));
             Ok(())
@@ -208,6 +209,7 @@ pub unsafe extern "C" fn listenkit_resampler_process_i16(
         handle::enter(resampler, |resampler| {
             let places = (Out::new("taken", taken)?, Out::new("written", written)?);
             let input = pointer::slice("input", input, in_len)?;
+            pointer::apart(input, (out, capacity))?;
             let out = pointer::slice_mut("out", out, capacity)?;
             report(places, process_i16(resampler, input, out));
             Ok(())
@@ -541,6 +543,24 @@ mod tests {
             check(&core);
             assert_eq!(core.tail_len(), 0);
         }
+    }
+
+    #[test]
+    fn a_stream_is_not_resampled_in_place() {
+        let stream = Stream::new(16_000, 16_000, 0);
+        let mut memory = [1_000_i16; 480];
+        let (mut taken, mut written) = (77, 77);
+        let at = (&raw mut memory).cast::<i16>();
+        // SAFETY: all places are within `memory`.
+        let statuses = unsafe {
+            [(0, 0), (0, 239), (239, 0), (0, 240), (240, 0)].map(|(from, to)| {
+                let (input, out) = (at.add(from), at.add(to));
+                let (t, w) = (&raw mut taken, &raw mut written);
+                listenkit_resampler_process_i16(stream.0, input, 240, out, 240, t, w)
+            })
+        };
+        let (no, yes) = (crate::status::LISTENKIT_INPUT, LISTENKIT_OK);
+        assert_eq!(statuses, [no, no, no, yes, yes]);
     }
 
     #[test]

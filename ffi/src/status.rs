@@ -1,6 +1,6 @@
 //! What a call says about itself: one number, and a text for people.
 
-use std::ffi::c_char;
+use std::ffi::{CStr, c_char};
 use std::fmt::{self, Write};
 
 use engine::{ConfigError, InputError, ModelError};
@@ -23,7 +23,7 @@ pub const LISTENKIT_NULL_POINTER: i32 = -1;
 pub const LISTENKIT_STRUCT_SIZE: i32 = -2;
 /// A setting is out of range or contradicts another; the detail names it.
 pub const LISTENKIT_CONFIG: i32 = -3;
-/// The block has a wrong length or format; nothing of it was taken.
+/// The block has a wrong length or format, or lies where the results would; nothing of it was taken.
 pub const LISTENKIT_INPUT: i32 = -4;
 /// Events of an earlier call have to be polled first.
 pub const LISTENKIT_OUTPUTS_WAITING: i32 = -5;
@@ -57,7 +57,11 @@ pub const LISTENKIT_UTF8: i32 = -18;
 /// What a status means, in a sentence. Static, never NULL, also for numbers that are no status.
 #[unsafe(no_mangle)]
 pub extern "C" fn listenkit_status_str(status: listenkit_status) -> *const c_char {
-    let text = match status {
+    sentence(status).as_ptr()
+}
+
+pub(crate) const fn sentence(status: listenkit_status) -> &'static CStr {
+    match status {
         LISTENKIT_OK => c"ok",
         LISTENKIT_EMPTY => c"nothing to give",
         LISTENKIT_ENDED => c"nothing to give any more",
@@ -80,8 +84,7 @@ pub extern "C" fn listenkit_status_str(status: listenkit_status) -> *const c_cha
         LISTENKIT_VALUE => c"a number stands for none of the choices",
         LISTENKIT_UTF8 => c"a text is not UTF-8",
         _ => c"no status of listenkit",
-    };
-    text.as_ptr()
+    }
 }
 
 /// Bytes of a `listenkit_detail`.

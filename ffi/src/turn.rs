@@ -65,6 +65,18 @@ pub unsafe extern "C" fn listenkit_turn_audio_free(audio: *mut listenkit_turn_au
     unsafe { handle::free(audio) }
 }
 
+/// What the last failed call on this handle said, UTF-8; empty if none failed. Lasts until the next call on the handle.
+///
+/// # Safety
+/// `audio` is NULL or a live handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn listenkit_turn_audio_detail(
+    audio: *const listenkit_turn_audio,
+) -> *const c_char {
+    // SAFETY: the caller's promise.
+    unsafe { handle::detail(audio) }
+}
+
 /// Copies the samples, for a model of the caller's own: mono floats at 16 kHz, full scale 1.0, the newest last. `*len` says how
 /// many; with `out` NULL and `capacity` 0 that is all it does.
 ///
@@ -146,6 +158,9 @@ pub unsafe extern "C" fn listenkit_turn_model_detail(
 /// Probability that the user is finished, from the audio of a question. 25 ms of one core in fast precision (Zen 4); on a thread
 /// of its own.
 ///
+/// Fails with `LISTENKIT_INPUT` if there is no audio, as when a transcript opened a turn before anything was heard: leave such a
+/// question unanswered.
+///
 /// # Safety
 /// `model` and `audio` are live handles; `probability` has room for a number.
 #[unsafe(no_mangle)]
@@ -158,21 +173,10 @@ pub unsafe extern "C" fn listenkit_turn_model_probability(
     unsafe {
         handle::enter(model, |model| {
             let out = Out::new("probability", probability)?;
-            let mut answer = None;
-            let status = handle::enter(audio, |snapshot| {
-                answer = Some(ask(&mut model.session, snapshot)?);
+            handle::enter_named("audio", audio, |snapshot| {
+                out.write(ask(&mut model.session, snapshot)?.value());
                 Ok(())
-            });
-            match answer {
-                Some(answer) => {
-                    out.write(answer.value());
-                    Ok(())
-                }
-                None => Err(Failure::new(
-                    status,
-                    "the turn audio cannot be read: is it a live handle?",
-                )),
-            }
+            })
         })
     }
 }

@@ -260,7 +260,7 @@ pub unsafe extern "C" fn listenkit_vad_batch_window_len(
 ///
 /// `windows` holds the windows back to back: `windows_len` must be `count` times the length of a window. `streams[i]` is the stream
 /// that window i belongs to, each at most once, in any order; NULL: window i is that of stream i. Streams that are not named stay as
-/// they are. Allocates nothing.
+/// they are. Allocates nothing. `probabilities` has room for `count` floats, and overlaps with none of the inputs.
 ///
 /// Fails with `LISTENKIT_INPUT` if a length is wrong, or a stream is unknown or named twice; then no stream has moved.
 ///
@@ -320,13 +320,18 @@ unsafe fn batch_probabilities(
         let text = format_args!("count is {count}: no batch has that many streams");
         return Err(Failure::new(LISTENKIT_TOO_LONG, text));
     }
+    match windows {
+        Windows::I16(values) => pointer::apart(values, (probabilities, count))?,
+        Windows::F32(values) => pointer::apart(values, (probabilities, count))?,
+    }
     let named = if streams.is_null() {
         None
     } else {
         // SAFETY: the caller's promise.
         Some(unsafe { pointer::slice("streams", streams, count)? })
     };
-    // SAFETY: the caller's promise.
+    pointer::apart(named.unwrap_or_default(), (probabilities, count))?;
+    // SAFETY: the caller's promise, and apart from what is read.
     let out = unsafe { pointer::slice_mut("probabilities", probabilities, count)? };
     batch.check(named, count, windows_len)?;
     batch.run(named, count, windows);

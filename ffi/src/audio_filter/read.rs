@@ -70,9 +70,14 @@ pub struct listenkit_audio_filter_info {
     pub turns_without_audio: u64,
 }
 
-// SAFETY: `repr(C)`, `struct_size` first, numbers only, six halves of a word before the words, so no padding.
+const _: () = assert!(
+    size_of::<listenkit_audio_filter_info>() == 4 * 6 + 8 * 5,
+    "listenkit_audio_filter_info has padding, which would be written uninitialised"
+);
+
+// SAFETY: `repr(C)`, `struct_size` first, numbers only, and no padding: checked above.
 unsafe impl Versioned for listenkit_audio_filter_info {
-    const FIRST: usize = size_of::<Self>();
+    const FIRST: usize = 64;
 
     fn defaults() -> Self {
         Self {

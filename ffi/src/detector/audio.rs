@@ -133,17 +133,10 @@ pub unsafe extern "C" fn listenkit_detector_turn_audio(
                 return Err(Failure::new(LISTENKIT_VALUE, text));
             }
             let query = event::query(&query);
-            let status = handle::enter(audio, |snapshot| {
+            handle::enter_named("audio", audio, |snapshot| {
                 stream.detector.turn_audio(&query).copy_to(snapshot);
                 Ok(())
-            });
-            if status < 0 {
-                return Err(Failure::new(
-                    status,
-                    "the turn audio: give a live handle that no other thread uses",
-                ));
-            }
-            Ok(())
+            })
         })
     }
 }

@@ -194,7 +194,8 @@ pub unsafe extern "C" fn listenkit_detector_agent_interruptible(
     // SAFETY: the caller's promise.
     unsafe {
         handle::enter(detector, |stream| {
-            stream.tell(Input::AgentInterruptible(interruptible != 0))
+            let interruptible = options::flag("interruptible", interruptible)?;
+            stream.tell(Input::AgentInterruptible(interruptible))
         })
     }
 }
@@ -228,7 +229,8 @@ pub unsafe extern "C" fn listenkit_detector_interruption(
     // SAFETY: the caller's promise.
     unsafe {
         handle::enter(detector, |stream| {
-            stream.tell(Input::Interruption(interruption != 0))
+            let interruption = options::flag("interruption", interruption)?;
+            stream.tell(Input::Interruption(interruption))
         })
     }
 }

@@ -168,9 +168,14 @@ pub struct listenkit_stats {
     pub outputs_dropped: u64,
 }
 
-// SAFETY: `repr(C)`, `struct_size` first, numbers only: two halves of a word and then words, so no padding.
+const _: () = assert!(
+    size_of::<listenkit_stats>() == 8 + 8 * 18,
+    "listenkit_stats has padding, which would be written uninitialised"
+);
+
+// SAFETY: `repr(C)`, `struct_size` first, numbers only, and no padding: checked above.
 unsafe impl Versioned for listenkit_stats {
-    const FIRST: usize = size_of::<Self>();
+    const FIRST: usize = 152;
 
     fn defaults() -> Self {
         Self {

@@ -345,6 +345,42 @@ fn another_format_is_announced_before_it_is_pushed() {
     );
 }
 
+/// A reset detector hears the next block in its first format, whatever was said in between, as a new one does.
+#[test]
+fn a_reset_takes_the_format_back() {
+    let (rate, _, pcm) = clip("conversation-en");
+    assert_eq!(rate, 48_000);
+    let (used, fresh) = (Owned::new(&options(48_000)), Owned::new(&options(48_000)));
+    let hear = |detector: &Owned| {
+        let (mut rest, mut events) = (&pcm[..], 0);
+        while !rest.is_empty() {
+            let mut taken = 0;
+            // SAFETY: a live handle and a slice.
+            let status = unsafe {
+                listenkit_detector_push_i16(detector.0, rest.as_ptr(), rest.len(), &raw mut taken)
+            };
+            assert_eq!(status, LISTENKIT_OK);
+            rest = &rest[taken..];
+            while let Some(event) = detector.poll() {
+                assert_ne!(event.kind, LISTENKIT_EVENT_FORMAT_CHANGED);
+                events += 1;
+            }
+        }
+        (events, detector.fingerprint())
+    };
+    let expected = hear(&fresh);
+    // SAFETY: a live handle.
+    unsafe {
+        assert_eq!(
+            listenkit_detector_set_format(used.0, 16_000, 2),
+            LISTENKIT_OK
+        );
+        assert_eq!(listenkit_detector_reset(used.0), LISTENKIT_OK);
+    }
+    while used.poll().is_some() {}
+    assert_eq!(hear(&used), expected);
+}
+
 #[test]
 fn settings_that_cannot_work_are_named() {
     type Change = fn(&mut listenkit_detector_options);

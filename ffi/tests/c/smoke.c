@@ -1,6 +1,15 @@
 /* Every part of the library does its work once, on a real recording. smoke FILE.wav (48 kHz, mono, 16-bit, with speech) */
 #include "test.h"
 
+/* No struct has padding, in Rust by an assertion of the same sizes, so equal sizes are equal offsets. */
+_Static_assert(sizeof(listenkit_event) == 344, "listenkit_event");
+_Static_assert(sizeof(listenkit_vote) == 32, "listenkit_vote");
+_Static_assert(sizeof(listenkit_format) == 12, "listenkit_format");
+_Static_assert(sizeof(listenkit_stats) == 152, "listenkit_stats");
+_Static_assert(sizeof(listenkit_detector_options) == 232, "listenkit_detector_options");
+_Static_assert(sizeof(listenkit_models_options) == 16 + 6 * sizeof(void *), "listenkit_models_options");
+_Static_assert(sizeof(listenkit_detail) == LISTENKIT_DETAIL_LEN, "listenkit_detail");
+
 static void versions(void) {
   unsigned part[3];
   CHECK(sscanf(listenkit_version(), "%u.%u.%u", &part[0], &part[1], &part[2]) == 3);

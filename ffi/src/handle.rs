@@ -336,11 +336,7 @@ mod tests {
         // SAFETY: live handles.
         unsafe {
             let status = enter(outer, |_| {
-                enter_named("inner", inner, |_| {
-                    let nothing: Option<u32> = None;
-                    nothing.expect("it is there");
-                    Ok(())
-                })
+                enter_named("inner", inner, |_| panic!("{} is there", "it"))
             });
             assert_eq!(status, LISTENKIT_PANICKED);
             for handle in [outer, inner] {

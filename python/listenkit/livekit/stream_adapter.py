@@ -272,10 +272,12 @@ class StreamAdapterStream(RecognizeStream):
         listener = asyncio.create_task(self._listen(ears), name="listenkit.StreamAdapter.listen")
         try:
             async for item in self._input_ch:
-                if listener.done():
-                    listener.result()  # raises what has ended the VAD
                 if isinstance(item, rtc.AudioFrame):
-                    ears.push_frame(item)
+                    try:
+                        ears.push_frame(item)
+                    except RuntimeError:  # the VAD has ended: what has ended it says more
+                        await listener
+                        raise
                     self._pushed += item.duration
                 elif getattr(ears, "ends_speech_on_flush", False):
                     ears.flush()

@@ -87,7 +87,7 @@ async def test_every_field_is_filled_as_livekit_fills_it(narrow: np.ndarray) -> 
             assert getattr(mine, name) == pytest.approx(getattr(theirs, name), abs=1e-6), (mine.type, name)
         # Measured over the corpus: 2.5e-5 between the two implementations of the model.
         assert mine.probability == pytest.approx(theirs.probability, abs=1e-3)
-        assert 0.0 <= mine.inference_duration < 0.1
+        assert 0.0 <= mine.inference_duration < 5.0  # another program may have had its turn meanwhile
         np.testing.assert_array_equal(pcm(mine), pcm(theirs))
 
 

@@ -6,7 +6,9 @@
  *
  *        listenkit_models *models = NULL;
  *        listenkit_detail why;
- *        if (listenkit_models_new(NULL, &models, &why) != LISTENKIT_OK) { fprintf(stderr, "%s\n", why.text); ... }
+ *        if (listenkit_models_new(NULL, &models, &why) != LISTENKIT_OK) {
+ *            fprintf(stderr, "%s\n", why.text); ...
+ *        }
  *
  *   2. A detector for every stream of audio, with its settings.
  *
@@ -14,7 +16,7 @@
  *        listenkit_detector_options_init(&options, sizeof options);
  *        options.sample_rate = 48000;
  *        listenkit_detector *detector = NULL;
- *        listenkit_detector_new(models, &options, &detector, &why);
+ *        if (listenkit_detector_new(models, &options, &detector, &why) != LISTENKIT_OK) { ... }
  *
  *   3. Every block of audio, of any length: push it, poll what there is to say.
  *
@@ -37,33 +39,55 @@
  *        listenkit_detector_free(detector);
  *        listenkit_models_free(models);
  *
- * A TURN MODEL (from its sound, is the turn complete?) is asked and answered through the same loop. Call
- * listenkit_detector_options_policy(&options, LISTENKIT_POLICY_BALANCED). When LISTENKIT_EVENT_TURN_QUERY comes out, copy its audio
- * with listenkit_detector_turn_audio, run listenkit_turn_model_probability on a thread of its own (25 ms), and tell the
- * result with listenkit_detector_answer_turn. An answer that comes late or never does no harm.
+ * A TURN MODEL says from the sound of a turn whether it is complete. It takes 25 ms, so it runs on a thread of its own, while the loop
+ * above goes on; a next question may come before it has answered, and needs another `audio`.
  *
- * UNITS     Positions and durations are samples per channel at the stream's own rate; lengths of buffers are values over all
- *           channels. Time is the number of samples pushed: no clock is read. Settings ending in _ms are milliseconds.
- *           Probabilities are 0 to 1. 16-bit values are divided by 32768; floats have full scale 1.0.
+ *        listenkit_detector_options_policy(&options, LISTENKIT_POLICY_BALANCED);  // before _detector_new
+ *        listenkit_turn_model_new(models, &model, &why);                          // one for each thread that asks
+ *        listenkit_turn_audio_new(&audio);                                        // room for one question
+ *
+ *        // where events are polled:
+ *        if (event.kind == LISTENKIT_EVENT_TURN_QUERY) listenkit_detector_turn_audio(detector, &event, audio);
+ *        // the other thread, which is given `audio` and event.query:
+ *        listenkit_turn_model_probability(model, audio, &probability);
+ *        // the first thread again, when the answer is there; late or never does no harm:
+ *        listenkit_detector_answer_turn(detector, query, probability);
+ *
+ * UNITS
+ *   Positions and durations are samples per channel at the stream's own rate; lengths of buffers are values over all channels. Time
+ *   is the number of samples pushed: no clock is read. Settings ending in _ms are milliseconds. Probabilities are 0 to 1. 16-bit
+ *   values are divided by 32768; floats have full scale 1.0.
  *
  * OWNERSHIP
- *   _new       makes a handle, which is the caller's until _free. _free takes NULL.
+ *   handles    are made by _new and the caller's until _free, which takes NULL. Set the variable to NULL first: a _new that
+ *              fails leaves it as it was.
  *   inputs     belong to the caller and are read during the call only; nothing keeps a pointer.
  *   outputs    belong to the caller and are written only when the call succeeds (except listenkit_detail, which is written only
- *              when it fails).
+ *              when it fails). A buffer that is written must not overlap with one that is read.
  *   texts      from _str and _version are static; from _detail they last until the next call on the handle.
  *   models     may be freed before what was made from them.
  *
- * THREADS   A model set may be used by any number of threads at once. Every other handle by one at a time, any thread, also by
- *           functions that take it const; a second thread inside a handle gets LISTENKIT_BUSY and changes nothing. Different handles
- *           share nothing. The library starts no thread, keeps no global state but constants (and a list of audio filters, in a build that
- *           has them), never calls back, and opens a file only for the paths in listenkit_models_options. Handles go on
- *           working in a child after fork().
+ * THREADS
+ *   A model set may be used by any number of threads at once. Every other handle by one at a time, any thread, also by functions that
+ *   take it const; a second thread inside a handle gets LISTENKIT_BUSY and changes nothing. Different handles do not wait for each other,
+ *   but for a moment where a resampler's filter, which streams of the same rates share, is made. _free wants the handle alone:
+ *   while another thread is inside it does nothing, and the handle is lost.
+ *   The library starts no thread, never calls back, and opens a file only for the paths in listenkit_models_options. What it keeps
+ *   beside handles is those filters (and a list of audio filters, in a build that has them). Handles go on working in a child after
+ *   fork(), if no other thread was inside the library at that moment.
  *
- * STRUCTS   that begin with struct_size grow at their end in later versions. Set it to sizeof, by the _init function or by hand.
+ * STRUCTS
+ *   that begin with struct_size grow at their end in later versions. Set it to sizeof, by the _init function or by hand. A program
+ *   that loads the library at run time should compare listenkit_abi_version() with LISTENKIT_ABI_VERSION.
  *
- * ERRORS    below 0; every call is all or nothing. What a bug in the library would do to the process it does to one handle:
- *           the call returns LISTENKIT_PANICKED, later ones LISTENKIT_POISONED, _free still works. */
+ * ERRORS
+ *   are below 0, and a call that fails has changed nothing. What a bug in the library would do to the process it does to one handle:
+ *   the call returns LISTENKIT_PANICKED, later ones LISTENKIT_POISONED, _free still works. Two things still end the process: a pointer
+ *   or length that is not what it says, and no memory left (a detector may keep max_segment_ms of audio).
+ *
+ * MACROS
+ *   Define LISTENKIT_AUDIO_FILTER to declare what only a library with LISTENKIT_FEATURE_AUDIO_FILTER exports (docs/audio-filter.md).
+ *   LISTENKIT_TEST_HOOKS is for the library's own tests. */
 
 
 #ifndef LISTENKIT_H
@@ -742,7 +766,7 @@ typedef struct listenkit_format {
  Positions and durations are samples per channel at `sample_rate`. `decided_at - at` is how much audio the decision took.
  */
 typedef struct listenkit_event {
-  /* `sizeof` this struct, set before the first poll. */
+  /* `sizeof` this struct, set before the first poll; it stays. */
   uint32_t struct_size;
   /* `LISTENKIT_EVENT_*`. */
   uint32_t kind;
@@ -986,7 +1010,7 @@ const char *listenkit_detector_detail(const struct listenkit_detector *detector)
  many values. Poll until `LISTENKIT_EMPTY`, then push the rest; 0 taken means poll first. How audio is cut into blocks
  changes nothing. Blocks may have any length that is whole samples.
 
- Fails with `LISTENKIT_INPUT` (not whole samples); nothing was taken then.
+ Fails with `LISTENKIT_INPUT` (not whole samples, or the format has no `downmix_channel`); nothing was taken then.
  */
 listenkit_status listenkit_detector_push_i16(struct listenkit_detector *detector,
                                              const int16_t *samples,
@@ -1005,7 +1029,10 @@ listenkit_status listenkit_detector_poll(struct listenkit_detector *detector,
 
 /*
  What the next block is: another rate (Hz) or number of interleaved channels. Takes effect with that block: open speech ends,
- FORMAT_CHANGED comes out, positions go on in the new rate.
+ FORMAT_CHANGED comes out, positions go on in the new rate. Whether it is of 16-bit values or floats is said by the function that
+ pushes it.
+
+ Fails with `LISTENKIT_CONFIG` if the library does not hear such audio; the format stays what it was.
  */
 listenkit_status listenkit_detector_set_format(struct listenkit_detector *detector,
                                                uint32_t sample_rate,
@@ -1248,7 +1275,7 @@ listenkit_status listenkit_detector_open_turn(const struct listenkit_detector *d
 listenkit_status listenkit_detector_stats(const struct listenkit_detector *detector,
                                           struct listenkit_stats *stats);
 
-/* Room for the audio of one question: 8 s, 0.8 MB. */
+/* Room for the audio of one question: 8 s, 0.8 MB. It grows once where `turn_audio_ms` is more. */
 listenkit_status listenkit_turn_audio_new(struct listenkit_turn_audio **audio);
 
 /* Ends it. NULL is fine. */

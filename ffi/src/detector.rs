@@ -137,7 +137,7 @@ pub unsafe extern "C" fn listenkit_detector_detail(
 /// many values. Poll until `LISTENKIT_EMPTY`, then push the rest; 0 taken means poll first. How audio is cut into blocks
 /// changes nothing. Blocks may have any length that is whole samples.
 ///
-/// Fails with `LISTENKIT_INPUT` (not whole samples); nothing was taken then.
+/// Fails with `LISTENKIT_INPUT` (not whole samples, or the format has no `downmix_channel`); nothing was taken then.
 ///
 /// # Safety
 /// `detector` is a live handle; `samples` holds `len` values; `taken` has room for a number.
@@ -206,7 +206,10 @@ pub unsafe extern "C" fn listenkit_detector_poll(
 }
 
 /// What the next block is: another rate (Hz) or number of interleaved channels. Takes effect with that block: open speech ends,
-/// FORMAT_CHANGED comes out, positions go on in the new rate.
+/// FORMAT_CHANGED comes out, positions go on in the new rate. Whether it is of 16-bit values or floats is said by the function that
+/// pushes it.
+///
+/// Fails with `LISTENKIT_CONFIG` if the library does not hear such audio; the format stays what it was.
 ///
 /// # Safety
 /// `detector` is a live handle.

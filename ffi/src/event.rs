@@ -170,7 +170,7 @@ pub struct listenkit_format {
 #[derive(Clone, Copy)]
 #[allow(non_camel_case_types)]
 pub struct listenkit_event {
-    /// `sizeof` this struct, set before the first poll.
+    /// `sizeof` this struct, set before the first poll; it stays.
     pub struct_size: u32,
     /// `LISTENKIT_EVENT_*`.
     pub kind: u32,

@@ -43,7 +43,7 @@ impl Opaque for listenkit_turn_model {
 /// Rate of the audio that the model hears, Hz.
 const RATE: u32 = 16_000;
 
-/// Room for the audio of one question: 8 s, 0.8 MB.
+/// Room for the audio of one question: 8 s, 0.8 MB. It grows once where `turn_audio_ms` is more.
 ///
 /// # Safety
 /// `audio` has room for a pointer.

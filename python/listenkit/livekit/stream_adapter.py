@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from livekit import rtc
-from livekit.agents import APIError
+from livekit.agents import APIConnectionError, APIError
 from livekit.agents.log import logger
 from livekit.agents.stt import (
     STT,
@@ -167,7 +167,8 @@ class StreamAdapter(STT[Literal["segment_failed"]]):
         language: NotGivenOr[str] = NOT_GIVEN,
         conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
     ) -> SpeechEvent:
-        return await self._stt.recognize(buffer, language=language, conn_options=conn_options)
+        # The base class tries again; what is inside would, too, and each failure would cost the square of the requests.
+        return await self._stt.recognize(buffer, language=language, conn_options=replace(conn_options, max_retry=0))
 
     def _update_session_keyterms(self, keyterms: list[str]) -> None:
         self._stt._update_session_keyterms(keyterms)
@@ -261,6 +262,7 @@ class StreamAdapterStream(RecognizeStream):
         #: Seconds of audio before the start of the VAD's stream.
         self._vad_origin = 0.0
         self._pushed = 0.0
+        self._closing = False
 
     async def _metrics_monitor_task(self, event_aiter: AsyncIterable[SpeechEvent]) -> None:
         # Each request has been counted by the wrapped recogniser.
@@ -272,6 +274,8 @@ class StreamAdapterStream(RecognizeStream):
         listener = asyncio.create_task(self._listen(ears), name="listenkit.StreamAdapter.listen")
         try:
             async for item in self._input_ch:
+                if listener.done():
+                    listener.result()  # raises what has ended it: without it nobody hears the VAD
                 if isinstance(item, rtc.AudioFrame):
                     try:
                         ears.push_frame(item)
@@ -294,6 +298,7 @@ class StreamAdapterStream(RecognizeStream):
             while self._tasks:
                 await asyncio.wait(self._tasks)
         finally:
+            self._closing = True
             await aio.cancel_and_wait(listener, *self._tasks)
             await ears.aclose()
             self._give_up()
@@ -363,7 +368,7 @@ class StreamAdapterStream(RecognizeStream):
         task.add_done_callback(self._tasks.discard)
 
     def _resubmit(self, segment: _Segment) -> None:
-        if self._event_ch.closed or self._task.done():
+        if self._closing:
             raise RuntimeError("this stream has ended: use recognize() of the adapter")
         self._submit(replace(segment, attempts=0, result=None, error=None, done=False))
 
@@ -389,7 +394,13 @@ class StreamAdapterStream(RecognizeStream):
         recognition = self._adapter.wrapped_stt.recognize(
             segment.audio, language=self._language, conn_options=replace(self._request_options, max_retry=0)
         )
-        return await asyncio.wait_for(recognition, limit)
+        try:
+            return await asyncio.wait_for(recognition, limit)
+        except asyncio.CancelledError as error:
+            if self._closing:
+                raise
+            # Of the recogniser's own making. Left alone it would end this task, and hold back all transcripts behind it.
+            raise APIConnectionError("the recogniser has cancelled the request") from error
 
     def _backoff(self, attempts: int) -> float:
         longest: float = self._request_options.retry_interval
@@ -443,7 +454,7 @@ class StreamAdapterStream(RecognizeStream):
                 "error": repr(error),
             },
         )
-        self._adapter.emit("segment_failed", failed)
+        self._tell("segment_failed", failed)
 
     def _give_up(self) -> None:
         """The stream is over: what it still holds is handed back."""
@@ -452,11 +463,11 @@ class StreamAdapterStream(RecognizeStream):
             start, at, end = speech.start_time, speech.audio_at, speech.audio_at + speech.duration
             audio = speech.take(len(speech.blocks))
             self._order.append(_Segment(audio, at, start, end, time.time()))
-        for segment in self._order:
+        while self._order:
+            segment = self._order.popleft()
             # One that has its transcript was held back by one before it: nobody has seen that transcript either.
             closed = StreamClosedError("the stream was closed before its transcript was delivered")
             self._fail(segment, segment.error if segment.done and segment.error else closed)
-        self._order.clear()
 
     def _say(self, event: SpeechEvent) -> None:
         if not self._event_ch.closed:
@@ -464,10 +475,13 @@ class StreamAdapterStream(RecognizeStream):
 
     def _report(self, error: Exception, *, recoverable: bool) -> None:
         label = self._adapter.wrapped_stt.label
-        self._adapter.emit(
-            "error",
-            STTError(timestamp=time.time(), label=label, error=error, recoverable=recoverable),
-        )
+        self._tell("error", STTError(timestamp=time.time(), label=label, error=error, recoverable=recoverable))
+
+    def _tell(self, event: Literal["error", "segment_failed"], what: STTError | FailedSegment) -> None:
+        try:
+            self._adapter.emit(event, what)
+        except TypeError:  # LiveKit's emitter logs what a handler raises, but for this
+            logger.exception("a handler of %s has failed", event)
 
 
 def _may_pass(error: Exception) -> bool:

@@ -225,6 +225,70 @@ async def test_closing_hands_back_what_was_not_delivered() -> None:
     assert all(isinstance(failed.error, StreamClosedError) for failed in adapter.failed)
 
 
+async def test_a_request_that_the_recogniser_cancels_holds_nobody_back() -> None:
+    def answer(_: int, clip: np.ndarray) -> str:
+        if loudest(clip) == 0:
+            raise asyncio.CancelledError  # as from a task inside it that was cancelled
+        return f"burst {loudest(clip)}"
+
+    adapter = StreamAdapter(BatchSTT(answer), vad=LoudVAD())
+    events = await asyncio.wait_for(run(adapter, TWO), 5.0)
+    assert spoken(events) == ["burst 1"]
+    (failed,) = adapter.failed
+    assert isinstance(failed.error, APIConnectionError)
+    assert failed.attempts == QUICK.max_retry + 1, "another attempt may do"
+
+
+async def test_a_handler_that_submits_again_while_the_stream_closes_gets_all_utterances() -> None:
+    adapter = StreamAdapter(BatchSTT(lambda n, clip: "never", delay=60.0), vad=LoudVAD())
+    given_back: list[FailedSegment] = []
+
+    @adapter.on("segment_failed")
+    def again(failed: FailedSegment) -> None:
+        given_back.append(failed)
+        failed.resubmit()  # too late: RuntimeError, which LiveKit logs
+
+    stream = adapter.stream(conn_options=QUICK)
+    for frame in frames_of(TWO):
+        stream.push_frame(frame)
+    for _ in range(4):
+        await stream.__anext__()
+    await stream.aclose()
+    assert len(given_back) == 2
+    assert not [task for task in asyncio.all_tasks() if "listenkit" in task.get_name()], "nothing goes on after the close"
+
+
+@pytest.mark.parametrize("event", ["error", "segment_failed"])
+async def test_a_handler_that_fails_loses_no_transcript(event: Any) -> None:
+    def answer(n: int, clip: np.ndarray) -> str:
+        if n == 0:
+            raise APIConnectionError("once")
+        if loudest(clip) == 1:
+            raise APIStatusError("no", status_code=400)
+        return "fine"
+
+    adapter = StreamAdapter(BatchSTT(answer), vad=LoudVAD())
+
+    @adapter.on(event)
+    def handler(_: Any) -> None:
+        raise TypeError("the one kind that LiveKit's emitter lets through")
+
+    events = await asyncio.wait_for(run(adapter, TWO), 5.0)
+    assert spoken(events) == ["fine"]
+    assert len(adapter.failed) == 1
+
+
+async def test_a_clip_is_asked_for_as_often_as_the_options_say() -> None:
+    def answer(*_: Any) -> str:
+        raise APIConnectionError("always")
+
+    recogniser = BatchSTT(answer)
+    options = APIConnectOptions(max_retry=2, retry_interval=0.01, timeout=1.0)
+    with pytest.raises(APIConnectionError):
+        await StreamAdapter(recogniser, vad=LoudVAD()).recognize(frames_of(TWO)[0], conn_options=options)
+    assert len(recogniser.clips) == 3
+
+
 async def test_long_speech_is_recognised_in_parts_without_a_sample_between_them() -> None:
     said = bursts((0.5, 9.5), until=10.5)
     # A quiet place at 2.7 s, in the last third of the first part of at most 3 s.

@@ -1,5 +1,8 @@
 //! The C functions beside the core, on recordings.
 
+// Half of this compares answers of the turn model.
+#![cfg_attr(not(feature = "smart-turn"), allow(dead_code, unused_imports))]
+
 use std::ptr::null_mut;
 
 use engine::{

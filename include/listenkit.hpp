@@ -122,6 +122,7 @@ using stats = ::listenkit_stats;
 enum class status : std::int32_t {
   ok = LISTENKIT_OK,
   empty = LISTENKIT_EMPTY,
+  ended = LISTENKIT_ENDED,
   null_pointer = LISTENKIT_NULL_POINTER,
   struct_size = LISTENKIT_STRUCT_SIZE,
   config = LISTENKIT_CONFIG,
@@ -332,7 +333,9 @@ class talking_handle : public handle<T, Free> {
     return value;
   }
   failure why(::listenkit_status code) const {
-    const char *text = this->get() == nullptr ? nullptr : Detail(this->get());
+    // Of a handle that another thread is inside, the text is that thread's.
+    const bool mine = this->get() != nullptr && code != LISTENKIT_BUSY;
+    const char *text = mine ? Detail(this->get()) : nullptr;
     return failure(to_status(code), text == nullptr ? "" : text);
   }
 };
@@ -406,7 +409,8 @@ class models : public detail::handle<::listenkit_models, ::listenkit_models_free
 };
 
 /// A copy of what a turn query is about, for the thread that runs the model.
-class turn_audio : public detail::handle<::listenkit_turn_audio, ::listenkit_turn_audio_free> {
+class turn_audio : public detail::talking_handle<::listenkit_turn_audio, ::listenkit_turn_audio_free,
+                                                 ::listenkit_turn_audio_detail> {
  public:
   static result<turn_audio> create() {
     ::listenkit_turn_audio *made = nullptr;
@@ -421,11 +425,11 @@ class turn_audio : public detail::handle<::listenkit_turn_audio, ::listenkit_tur
     if (!out.empty()) {
       code = ::listenkit_turn_audio_samples(get(), out.data(), out.size(), &len);
     }
-    return detail::given(code, std::move(out));
+    return done(code, std::move(out));
   }
 
  private:
-  explicit turn_audio(::listenkit_turn_audio *owned) noexcept : handle(owned) {}
+  explicit turn_audio(::listenkit_turn_audio *owned) noexcept : talking_handle(owned) {}
 };
 
 /// The audio turn model (Smart Turn): one per thread that runs it.

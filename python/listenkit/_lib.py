@@ -142,7 +142,9 @@ class Handle:
     def failure(self, pointer: Any, status: int) -> errors.ListenkitError:
         """The exception for a status of this handle, with the handle's own words where it has some."""
         detail = getattr(lib, f"listenkit_{self._kind}_detail", None)
-        return error(status, text(detail(pointer)) if detail else "")
+        # Of a handle that another thread is inside, the text is that thread's.
+        mine = detail is not None and status != lib.LISTENKIT_BUSY
+        return error(status, text(detail(pointer)) if mine else "")
 
     def close(self) -> None:
         """Frees what it holds, when no call is running any more. More than once does nothing."""

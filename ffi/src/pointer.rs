@@ -79,14 +79,12 @@ pub(crate) unsafe fn slice_mut<'a, T>(
 /// Refuses a place for results that shares memory with what is read: that must not change. A length that no buffer has is left to
 /// [`slice_mut`].
 pub(crate) fn apart<A, B>(input: &[A], (out, capacity): (*mut B, usize)) -> Result<(), Failure> {
-    let read = input.as_ptr().addr()..input.as_ptr().addr() + size_of_val(input);
-    let end = capacity
-        .checked_mul(size_of::<B>())
-        .and_then(|bytes| out.addr().checked_add(bytes));
-    let Some(end) = end else {
+    if input.is_empty() || capacity == 0 || sensible("out", out, capacity).is_err() {
         return Ok(());
-    };
-    if read.is_empty() || capacity == 0 || out.addr() >= read.end || end <= read.start {
+    }
+    let read = input.as_ptr().addr()..input.as_ptr().addr() + size_of_val(input);
+    let write = out.addr()..out.addr() + capacity * size_of::<B>();
+    if write.start >= read.end || write.end <= read.start {
         return Ok(());
     }
     let text = "input and output overlap: give two buffers";

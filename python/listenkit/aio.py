@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from ._samples import Block
     from .detector import TurnJudge
 
+#: How far audio may run ahead of the clock while a question is open, in seconds: frames of a network come in bursts, and the shortest
+#: wait of a policy is 0.2 s.
+_AHEAD = 0.1
+
 
 async def aevents(
     frames: AsyncIterable[Block], detector: Detector, *, turn_model: TurnJudge | None = None
@@ -25,7 +29,8 @@ async def aevents(
             ...
 
     The turn model, given here or to the detector, is run in a worker thread, one question at a time, on a copy of the audio.
-    Questions that are cancelled before their turn are dropped. If the model raises, so does the iterator.
+    Questions that are cancelled before their turn are dropped. If the model raises, so does the iterator. Audio that comes faster than
+    it was spoken, as from a file, waits for the answers: else its turns would end without one.
     """
     model = turn_model if turn_model is not None else detector._model
     source = aiter(frames)
@@ -33,6 +38,11 @@ async def aevents(
     asked: e.TurnQuery | None = None
     answer: asyncio.Future[float | None] | None = None
     frame: asyncio.Future[Block] | None = None
+    clock = asyncio.get_running_loop().time
+    asked_at = heard_at = 0.0
+
+    def heard() -> float:
+        return detector.position / detector.sample_rate
 
     def taken(events: list[e.Event]) -> list[e.Event]:
         """The events for the caller; questions are kept for the model."""
@@ -56,7 +66,11 @@ async def aevents(
                 asked = questions.popleft()
                 assert asked.audio is not None
                 answer = asyncio.ensure_future(asyncio.to_thread(model, asked.audio))
-            running: set[asyncio.Future[Any]] = {frame} if answer is None else {frame, answer}
+                asked_at, heard_at = clock(), heard()
+            running: set[asyncio.Future[Any]] = {frame}
+            if answer is not None:
+                ahead = heard() - heard_at > clock() - asked_at + _AHEAD
+                running = {answer} if ahead else {frame, answer}
             await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             if answer is not None and answer.done() and asked is not None:
                 probability = answer.result()

@@ -65,6 +65,20 @@ def test_the_model_of_the_detector_is_used(conversation, turn_model):
     assert any(isinstance(event, listenkit.TurnPrediction) for event in events)
 
 
+def test_a_recording_that_comes_all_at_once_has_its_answers(conversation):
+    """A model that takes as long as Smart Turn; 17 s of audio come in a fraction of a second."""
+
+    def judge(audio):
+        time.sleep(0.025)
+        return 0.99
+
+    with Detector(48_000, policy="balanced") as detector:
+        events = asyncio.run(everything(frames(conversation), detector, turn_model=judge))
+    turns = [event for event in events if isinstance(event, EndOfTurn)]
+    assert len(turns) > 3
+    assert {turn.reason for turn in turns} <= {"complete", "end_of_input"}, "none without an answer"
+
+
 def test_questions_come_out_if_there_is_no_model(conversation):
     with Detector(48_000, policy="balanced") as detector:
         events = asyncio.run(everything(frames(conversation, 48_000), detector))

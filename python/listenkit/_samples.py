@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,7 +58,7 @@ def read(block: Any, channels: int, what: str = "audio") -> tuple[Any, int, bool
                 "interleave the channels and cut between samples"
             )
     elif block.ndim != 2 or block.shape[1] != channels:
-        raise InputError(f"{what} has shape {block.shape}; expected {_shape(channels)}{_turned(block, channels)}")
+        raise InputError(f"{what} has shape {block.shape}; expected {_shape(channels)}{_turned(block, channels, what)}")
     if not block.flags.carray and not (block.flags.c_contiguous and block.flags.aligned):
         block = np.ascontiguousarray(np.require(block, requirements="A"))
     return ffi.from_buffer(kind, block), block.size, is_float
@@ -70,13 +69,15 @@ def from_buffer(block: Any, what: str) -> Any:
     try:
         view = memoryview(block)
     except TypeError:
-        hint = "numpy.asarray(x, dtype=numpy.int16)"
+        hint = ""
         if type(block).__module__.partition(".")[0] == "torch":
-            hint = "x.numpy()"
-        elif not isinstance(block, Sequence):
-            hint = "numpy.asarray(x)"
+            hint = ": use x.numpy()"
+        elif isinstance(block, (list, tuple)):
+            # Floats as int16 would be silence.
+            kind = "float32" if any(isinstance(value, float) for value in block[:64]) else "int16"
+            hint = f": use numpy.asarray(x, dtype=numpy.{kind})"
         raise InputTypeError(
-            f"{what} is {_article(block)}; expected a numpy array of int16 or float32, or bytes of int16: use {hint}"
+            f"{what} is {_article(block)}; expected a numpy array of int16 or float32, or bytes of int16{hint}"
         ) from None
     if view.ndim > 1 or not view.c_contiguous:
         return np.asarray(view)
@@ -109,12 +110,19 @@ def _shape(channels: int) -> str:
     return "(n,)" if channels == 1 else f"(n, {channels}), or (n * {channels},) interleaved"
 
 
-def _turned(block: Any, channels: int) -> str:
-    if block.ndim == 2 and block.shape[0] == channels:
+def _turned(block: Any, channels: int, what: str) -> str:
+    if block.ndim != 2:
+        return ""
+    rows, columns = block.shape
+    if rows == channels:
         return ": use x.T" if channels > 1 else ": use x[0]"
-    if block.ndim == 2 and channels == 1 and block.shape[1] <= 8:
-        return f": set channels={block.shape[1]}, or choose one, x[:, 0]"
-    return ""
+    if channels > 1 or not 1 <= min(rows, columns) <= 8:
+        return ""
+    turned = rows < columns
+    one = "take one, x[0]" if turned else "take one, x[:, 0]"
+    # Only a detector hears several channels.
+    several = f"set channels={min(rows, columns)}{' and use x.T' if turned else ''}, or " if what == "block" else ""
+    return f": {several}{one}"
 
 
 def _article(value: Any) -> str:

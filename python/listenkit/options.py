@@ -222,6 +222,7 @@ class DetectorOptions:
 
     def replace(self, **settings: Unpack[Settings]) -> Self:
         """The same with other values."""
+        _known(settings)
         return replace(self, **settings)
 
     def _changed(self, what: str, name: str, settings: Any) -> Self:
@@ -340,7 +341,10 @@ def to_struct(options: DetectorOptions) -> Any:
             setattr(struct, f"{field}_ms", _milliseconds(field, value))
             if options.endpointing == "default":
                 struct.endpointing = lib.LISTENKIT_ENDPOINTING_FIXED
-    again = tuple(options.turn_query_again)
+    try:
+        again = tuple(options.turn_query_again)
+    except TypeError:
+        raise ConfigError(f"turn_query_again is {options.turn_query_again!r}; use up to 3 durations, such as (0.2, 0.4)") from None
     if len(again) > 3:
         raise ConfigError(f"turn_query_again has {len(again)} durations; give at most 3")
     for index in range(3):
@@ -381,9 +385,7 @@ def build(
     sample_rate: int | None, options: DetectorOptions | None, policy: Policy | None, settings: Any, default: Policy | None = None
 ) -> DetectorOptions:
     """The settings of a detector from what its constructor was given: options, then the policy, then single settings."""
-    unknown = set(settings) - {field.name for field in fields(DetectorOptions)}
-    if unknown:
-        raise TypeError(f"{_unknown(min(unknown))}")
+    _known(settings)
     base = DetectorOptions() if options is None else options
     if not isinstance(base, DetectorOptions):
         raise TypeError(f"options is a {type(base).__name__}; use DetectorOptions(...)")
@@ -395,12 +397,15 @@ def build(
     return replace(base, **settings) if settings else base
 
 
-def _unknown(name: str) -> str:
-    from difflib import get_close_matches
+def _known(settings: Any) -> None:
+    names = [field.name for field in fields(DetectorOptions)]
+    unknown = sorted(set(settings) - set(names))
+    if unknown:
+        from difflib import get_close_matches
 
-    near = get_close_matches(name, [field.name for field in fields(DetectorOptions)], n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else "help(listenkit.DetectorOptions) lists all"
-    return f"there is no setting {name!r}; {hint}"
+        near = get_close_matches(unknown[0], names, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else "help(listenkit.DetectorOptions) lists all"
+        raise TypeError(f"there is no setting {unknown[0]!r}; {hint}")
 
 
 def _milliseconds(field: str, value: Any) -> int:

@@ -99,7 +99,7 @@ class VadBatch(Handle):
         `streams` says whose window each row is, each stream at most once; without it, row i is that of stream i.
         """
         length = self._window_len
-        if isinstance(windows, np.ndarray) and windows.ndim == 2 and windows.shape[1] != length:
+        if isinstance(windows, np.ndarray) and windows.ndim > 1 and windows.shape[1:] != (length,):
             raise InputError(f"windows has shape {windows.shape}; expected (count, {length})")
         data, count, is_float = _samples.read(windows, length, "windows")
         rows = count // length

@@ -18,6 +18,7 @@ WRONG_TYPES = [
     (np.zeros(4, complex), ["complex128"]),
     (np.array(["a"]), ["<U1"]),
     ([1, 2, 3], ["a list", "numpy.asarray(x, dtype=numpy.int16)"]),
+    ([0.5, -0.5], ["a list", "numpy.asarray(x, dtype=numpy.float32)"]),
     ("abcd", ["a str"]),
     (None, ["None"]),
     (5, ["a int"]),
@@ -39,6 +40,7 @@ def test_a_wrong_type_is_named_with_its_cure(block, words):
 WRONG_SHAPES = [
     (1, np.zeros((480, 2), np.int16), ["(480, 2)", "channels=2"]),
     (1, np.zeros((1, 480), np.int16), ["(1, 480)", "x[0]"]),
+    (1, np.zeros((2, 480), np.int16), ["(2, 480)", "channels=2 and use x.T", "x[0]"]),
     (2, np.zeros((2, 480), np.int16), ["(2, 480)", "x.T"]),
     (2, np.zeros(481, np.int16), ["481", "2 channels"]),
     (2, np.zeros((4, 4, 2), np.int16), ["(4, 4, 2)", "(n, 2)"]),
@@ -61,6 +63,14 @@ def test_a_wrong_shape_is_named_with_its_cure(channels, block, words):
             assert word in str(caught.value)
         assert detector.process(np.zeros((480, channels), np.int16)) == []
         assert detector.position == 480
+
+
+@pytest.mark.parametrize("part", [listenkit.VAD(), listenkit.Resampler(48_000, 16_000)], ids=lambda part: type(part).__name__)
+def test_a_part_that_hears_one_channel_does_not_send_you_to_a_setting(part):
+    hear = getattr(part, "process", part)
+    with pytest.raises(InputError, match=r"\(512, 2\).*x\[:, 0\]") as caught:
+        hear(np.zeros((512, 2), np.int16))
+    assert "channels=" not in str(caught.value)
 
 
 def test_arrays_of_the_standard_library_are_blocks():
@@ -121,6 +131,16 @@ def test_an_unknown_setting_is_answered_with_a_known_one():
         Detector(turn_model="smart-turn")
     with pytest.raises(TypeError, match="models"):
         Detector(models="silero")
+
+
+def test_an_unknown_setting_is_answered_with_a_known_one_wherever_it_is_given():
+    options = listenkit.DetectorOptions()
+    with Detector(16_000) as detector:
+        for change in (options.replace, detector.tune):
+            with pytest.raises(TypeError, match="activation_threshold"):
+                change(activation_treshold=0.5)
+    with pytest.raises(ConfigError, match="turn_query_again is 0.3"):
+        Detector(turn_query_again=0.3)
 
 
 def test_an_array_needs_its_rate(speech):

@@ -969,6 +969,13 @@ void listenkit_models_free(struct listenkit_models *models);
 listenkit_status listenkit_models_has_turn_model(const struct listenkit_models *models,
                                                  uint32_t *has);
 
+/*
+ The kernels that the VAD of this set computes with, `LISTENKIT_KERNEL_PORTABLE` or a later one: what a replay elsewhere has
+ to ask for to get the same bits.
+ */
+listenkit_status listenkit_models_kernel_level(const struct listenkit_models *models,
+                                               uint32_t *level);
+
 /* Computes a known signal and compares with reference probabilities, 1 ms: whether this machine computes right. */
 listenkit_status listenkit_models_self_test(const struct listenkit_models *models,
                                             struct listenkit_detail *detail);

@@ -391,6 +391,12 @@ class models : public detail::handle<::listenkit_models, ::listenkit_models_free
     const auto code = ::listenkit_models_has_turn_model(get(), &has);
     return detail::given(code, has != 0);
   }
+  /// LISTENKIT_KERNEL_*: what a replay elsewhere has to ask for to get the same bits.
+  result<std::uint32_t> kernel_level() const {
+    std::uint32_t level = 0;
+    const auto code = ::listenkit_models_kernel_level(get(), &level);
+    return detail::given(code, level);
+  }
   /// Runs the models on a known input and compares.
   result<void> self_test() const {
     ::listenkit_detail why{};

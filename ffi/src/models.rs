@@ -206,6 +206,17 @@ fn level(given: u32) -> Result<Option<KernelLevel>, Failure> {
     })
 }
 
+fn number(level: KernelLevel) -> u32 {
+    match level {
+        KernelLevel::Portable => LISTENKIT_KERNEL_PORTABLE,
+        KernelLevel::Avx2 => LISTENKIT_KERNEL_AVX2,
+        KernelLevel::Avx512 => LISTENKIT_KERNEL_AVX512,
+        KernelLevel::Neon => LISTENKIT_KERNEL_NEON,
+        // One that this file does not know yet.
+        _ => LISTENKIT_KERNEL_BEST,
+    }
+}
+
 fn precision(given: u32) -> Result<Precision, Failure> {
     match given {
         LISTENKIT_PRECISION_FAST => Ok(Precision::Fast),
@@ -317,6 +328,28 @@ pub unsafe extern "C" fn listenkit_models_has_turn_model(
     })
 }
 
+/// The kernels that the VAD of this set computes with, `LISTENKIT_KERNEL_PORTABLE` or a later one: what a replay elsewhere has
+/// to ask for to get the same bits.
+///
+/// # Safety
+/// `models` is a live handle; `level` has room for a number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn listenkit_models_kernel_level(
+    models: *const listenkit_models,
+    level: *mut u32,
+) -> listenkit_status {
+    handle::call(|| {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let out = Out::new("level", level)?;
+            handle::share(models, |models| {
+                out.write(number(models.vad(VadRate::Hz16000)?.kernel_level()));
+                Ok(())
+            })
+        }
+    })
+}
+
 /// Computes a known signal and compares with reference probabilities, 1 ms: whether this machine computes right.
 ///
 /// # Safety
@@ -337,4 +370,55 @@ pub unsafe extern "C" fn listenkit_models_self_test(
     });
     // SAFETY: the caller's promise.
     unsafe { handle::explain(tested, detail) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ptr::{null, null_mut};
+
+    use super::*;
+    use crate::status::{LISTENKIT_MODEL, LISTENKIT_NULL_POINTER, LISTENKIT_OK, LISTENKIT_VALUE};
+
+    fn made(change: impl FnOnce(&mut listenkit_models_options)) -> Result<u32, listenkit_status> {
+        let mut options = listenkit_models_options::defaults();
+        change(&mut options);
+        let (mut models, mut level) = (null_mut(), 77);
+        // SAFETY: whole options, room for the handle and the number.
+        unsafe {
+            let status = listenkit_models_new(&raw const options, &raw mut models, null_mut());
+            if status != LISTENKIT_OK {
+                return Err(status);
+            }
+            let status = listenkit_models_kernel_level(models, &raw mut level);
+            assert_eq!(status, LISTENKIT_OK);
+            listenkit_models_free(models);
+        }
+        Ok(level)
+    }
+
+    #[test]
+    fn a_set_computes_with_the_kernels_that_were_asked_for() {
+        let best = made(|_| ()).expect("embedded weights");
+        assert_ne!(best, LISTENKIT_KERNEL_BEST);
+        assert_eq!(made(|options| options.kernel_level = best), Ok(best));
+        for level in LISTENKIT_KERNEL_PORTABLE..=LISTENKIT_KERNEL_NEON {
+            match made(|options| options.kernel_level = level) {
+                Ok(found) => assert_eq!(found, level),
+                Err(status) => assert_eq!(status, LISTENKIT_MODEL, "not on this machine"),
+            }
+        }
+    }
+
+    #[test]
+    fn options_that_mean_nothing_are_refused() {
+        assert_eq!(made(|options| options.reserved = 1), Err(LISTENKIT_VALUE));
+        assert_eq!(
+            made(|options| options.vad_len = 1),
+            Err(LISTENKIT_NULL_POINTER)
+        );
+        let mut level = 77;
+        // SAFETY: NULL is refused.
+        let status = unsafe { listenkit_models_kernel_level(null(), &raw mut level) };
+        assert_eq!((status, level), (LISTENKIT_NULL_POINTER, 77));
+    }
 }

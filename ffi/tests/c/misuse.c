@@ -62,6 +62,8 @@ static void every_null_is_refused(void) {
   NULLS(listenkit_models_new(NULL, NULL, &detail));
   NULLS(listenkit_models_has_turn_model(NULL, &out.u32));
   NULLS(listenkit_models_has_turn_model(models, NULL));
+  NULLS(listenkit_models_kernel_level(NULL, &out.u32));
+  NULLS(listenkit_models_kernel_level(models, NULL));
   NULLS(listenkit_models_self_test(NULL, &detail));
 
   NULLS(listenkit_detector_options_init(NULL, sizeof(listenkit_detector_options)));
@@ -344,6 +346,7 @@ static void other_handles_are_refused(void) {
       WRONG(listenkit_vad_batch_new((listenkit_models *)other, 16000, 1, 2, &out.batch, &detail));
       WRONG(listenkit_models_self_test((listenkit_models *)other, &detail));
       WRONG(listenkit_models_has_turn_model((listenkit_models *)other, &out.u32));
+      WRONG(listenkit_models_kernel_level((listenkit_models *)other, &out.u32));
       listenkit_models_free((listenkit_models *)other);
     }
     if (other != detector) {

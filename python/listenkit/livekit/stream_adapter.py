@@ -108,6 +108,8 @@ class StreamAdapter(STT[Literal["segment_failed"]]):
                 third and recognised in parts; 30 s is what Whisper-like models take.
             keep_failed: How many failed utterances stay in :attr:`failed`.
         """
+        if not isinstance(stt, STT):
+            raise TypeError(f"stt is a {type(stt).__name__}: give a livekit.agents.stt.STT")
         if max_parallel < 1:
             raise ValueError(f"max_parallel must be at least 1, not {max_parallel}")
         if max_segment_duration < 2.0:

@@ -114,6 +114,7 @@ class TurnDetector(rtc.EventEmitter[Literal["metrics_collected"]]):
         _within("fusion_cues", fusion_cues, 0.0, 10.0)
         _within("fusion_limit", fusion_limit, 0.1, 100.0)
         _within("text_threshold", text_threshold, 0.0, 1.0)
+        _within("text_timeout", text_timeout, 0.0, 60.0)
         if fusion_audio == 0.0:
             raise ValueError("fusion_audio is 0: without the audio model, use the text model alone")
         if not (text_model is None or callable(text_model) or isinstance(text_model, TextModel)):
@@ -356,7 +357,11 @@ class TurnDetectorStream:
             # The start of this turn was not told of: it was cleared in mid-speech.
             self._begin_turn(self._audio.heard - self._flushed_at)
         asked_at = time.perf_counter()
-        work = self._detector._executor.submit(self._detector._judge, self._audio.copy())
+        try:
+            work = self._detector._executor.submit(self._detector._judge, self._audio.copy())
+        except RuntimeError as error:  # it has been shut down; raised here, it would end the session's listening
+            answer.set_result(self._undecided(error))
+            return answer
         self._asked = (answer, work)
         loop = answer.get_loop()
 
@@ -378,9 +383,7 @@ class TurnDetectorStream:
         self._asked = None
         delay = time.perf_counter() - asked_at
         if (error := work.exception()) is not None:
-            self._detector._complain("turn model", error)
-            undecided = max(self._detector._thresholds.values())
-            answer.set_result(_event(undecided, detection_delay=delay))
+            answer.set_result(self._undecided(error, detection_delay=delay))
             return
         probability, took = work.result()
         answer.set_result(_event(probability, inference_duration=took, detection_delay=delay))
@@ -396,6 +399,10 @@ class TurnDetectorStream:
                 metadata=Metadata(model_name=detector.model, model_provider=detector.provider),
             ),
         )
+
+    def _undecided(self, error: BaseException, **timing: float) -> TurnDetectionEvent:
+        self._detector._complain("turn model", error)
+        return _event(max(self._detector._thresholds.values()), **timing)
 
     def cancel_inference(self, *, timed_out: bool = False) -> None:
         """The question is void: the user speaks on, or nobody waits any more. LiveKit's session calls this at every start of speech."""
@@ -526,15 +533,19 @@ def _last_of_user(chat_ctx: ChatContext) -> str:
 
 def _thresholds(given: Thresholds) -> dict[str, float]:
     """By language tag in lower case; "*" for all others."""
-    named = {"*": given} if isinstance(given, (int, float)) else {"*": DEFAULT_THRESHOLD, **given}
+    named = {"*": DEFAULT_THRESHOLD, **given} if isinstance(given, Mapping) else {"*": given}
     for name, value in named.items():
-        _within(f"unlikely_threshold of {name}", value, 0.0, 1.0)
+        _within("unlikely_threshold" if name == "*" else f"unlikely_threshold of {name}", value, 0.0, 1.0)
     return {name if name == "*" else LanguageCode(name).lower(): float(value) for name, value in named.items()}
 
 
 def _within(name: str, value: float, least: float, most: float) -> None:
-    if not least <= value <= most:
-        raise ValueError(f"{name} is {value}: use {least:g} to {most:g}")
+    try:
+        inside = least <= value <= most
+    except TypeError:
+        inside = False
+    if not inside:
+        raise ValueError(f"{name} is {value!r}: use {least:g} to {most:g}")
 
 
 def _logit(probability: float) -> float:

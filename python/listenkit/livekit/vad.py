@@ -40,6 +40,10 @@ METRICS_EVERY = 32
 _NO_TURNS = 60.0
 
 
+#: A day, which is as good as no limit.
+_MOST_BUFFERED = 86_400.0
+
+
 @dataclass(frozen=True)
 class _Options:
     preset: Preset
@@ -139,8 +143,11 @@ class VAD(vad.VAD):
 
     @classmethod
     def load(cls, **options: Any) -> VAD:
-        """As the constructor, under the name of the silero plugin; ``sample_rate``, ``force_cpu`` and ``onnx_file_path`` are of no meaning
-        here and are refused."""
+        """As the constructor, under the name of the silero plugin; ``sample_rate``, ``force_cpu`` and ``onnx_file_path`` are of no
+        meaning here and are refused."""
+        gone = [name for name in ("sample_rate", "force_cpu", "onnx_file_path", "padding_duration") if name in options]
+        if gone:
+            raise TypeError(f"leave out {', '.join(gone)}: listenkit's VAD hears any rate, has its weights inside and needs no GPU")
         return cls(**options)
 
     @property
@@ -201,8 +208,8 @@ class VAD(vad.VAD):
     def _check(self, options: _Options) -> None:
         if options.preset not in ("listenkit", "livekit", "livekit-silero"):
             raise ValueError(f"preset is {options.preset!r}: use 'listenkit', 'livekit' or 'livekit-silero'")
-        if options.max_buffered_speech < 0.0:
-            raise ValueError(f"max_buffered_speech is {options.max_buffered_speech}: use 0 s or more")
+        if not 0.0 <= options.max_buffered_speech <= _MOST_BUFFERED:
+            raise ValueError(f"max_buffered_speech is {options.max_buffered_speech}: use 0 to {_MOST_BUFFERED:g} s")
         # The library says what is wrong with the others.
         listenkit.Detector(options=options.detector(MODEL_RATE), models=self._models)
 

@@ -382,6 +382,8 @@ async def test_metrics_of_the_requests_come_once() -> None:
 
 def test_settings_out_of_range_are_named() -> None:
     recogniser = BatchSTT(lambda n, clip: "")
+    with pytest.raises(TypeError, match="stt is a str"):
+        StreamAdapter("whisper")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="max_parallel"):
         StreamAdapter(recogniser, vad=LoudVAD(), max_parallel=0)
     with pytest.raises(ValueError, match="max_segment_duration"):

@@ -172,6 +172,17 @@ async def test_a_question_that_is_void_says_not_finished() -> None:
     executor.shutdown()
 
 
+async def test_an_executor_that_was_shut_down_leaves_it_to_the_silence() -> None:
+    executor = ThreadPoolExecutor(1)
+    detector = TurnDetector(executor=executor)
+    stream = detector.stream()
+    executor.shutdown()
+    answer = await stream.predict()
+    threshold = await stream.unlikely_threshold(EN)
+    assert threshold is not None and answer.end_of_turn_probability >= threshold
+    await stream.aclose()
+
+
 async def test_a_model_that_fails_leaves_it_to_the_silence(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -248,9 +259,9 @@ async def test_thresholds_by_language() -> None:
     detector.update_options(unlikely_threshold=0.2)
     assert await stream.unlikely_threshold(DE) == 0.2
     assert await stream.backchannel_threshold(EN) is None
-    for wrong in (1.5, {"en": -0.1}):
+    for wrong in (1.5, {"en": -0.1}, None, "0.5"):
         with pytest.raises(ValueError, match="unlikely_threshold"):
-            TurnDetector(unlikely_threshold=wrong)
+            TurnDetector(unlikely_threshold=wrong)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="fusion_text"):
         TurnDetector(fusion_text=11.0)
     with pytest.raises(ValueError, match="text_model"):

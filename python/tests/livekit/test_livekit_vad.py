@@ -268,13 +268,16 @@ async def test_a_wrong_change_is_refused_and_changes_nothing(conversation: np.nd
     with pytest.raises(ValueError, match="activation_threshold"):
         made.update_options(activation_threshold=1.5, min_silence_duration=0.9)
     assert made.min_silence_duration == 0.25
-    with pytest.raises(ValueError, match="max_buffered_speech"):
-        made.update_options(max_buffered_speech=-1.0)
+    for wrong in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="max_buffered_speech"):
+            made.update_options(max_buffered_speech=wrong)
     await stream.aclose()
     with pytest.raises(ValueError, match="min_silence_duration"):
         VAD(min_silence_duration=11.0)
     with pytest.raises(ValueError, match="preset"):
         VAD(preset="other")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="leave out sample_rate, force_cpu"):
+        VAD.load(force_cpu=True, sample_rate=16000, activation_threshold=0.6)
 
 
 def test_the_lower_threshold_follows_until_it_is_set() -> None:

@@ -143,8 +143,9 @@ class Handle:
         """The exception for a status of this handle, with the handle's own words where it has some."""
         detail = getattr(lib, f"listenkit_{self._kind}_detail", None)
         # Of a handle that another thread is inside, the text is that thread's.
-        mine = detail is not None and status != lib.LISTENKIT_BUSY
-        return error(status, text(detail(pointer)) if mine else "")
+        if detail is None or status == lib.LISTENKIT_BUSY:
+            return error(status)
+        return error(status, text(detail(pointer)))
 
     def close(self) -> None:
         """Frees what it holds, when no call is running any more. More than once does nothing."""

@@ -26,8 +26,13 @@ set(keep "")
 foreach(pattern IN LISTS EXPORTS)
   list(APPEND keep "--keep-global-symbol=${pattern}")
 endforeach()
-# Groups (COMDAT) are merged by name between libraries; dissolved, ours stay ours.
-run("${LD}" -r --whole-archive "${STATIC_IN}" --force-group-allocation -o "${dir}/whole.o")
+# Groups (COMDAT) are merged by name between libraries; dissolved, ours stay ours. Older lld cannot, and has no need to: what becomes
+# local is not merged by it.
+execute_process(COMMAND "${LD}" -r --whole-archive "${STATIC_IN}" --force-group-allocation -o "${dir}/whole.o"
+  RESULT_VARIABLE code ERROR_QUIET)
+if(NOT code EQUAL 0)
+  run("${LD}" -r --whole-archive "${STATIC_IN}" -o "${dir}/whole.o")
+endif()
 # Bitcode is for a later LTO by the same rustc; other tools stumble over it.
 run("${OBJCOPY}" --wildcard ${keep} --strip-debug -R .llvmbc -R .llvmcmd "${dir}/whole.o" "${dir}/listenkit.o")
 file(REMOVE "${STATIC_OUT}")

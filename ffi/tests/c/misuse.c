@@ -226,7 +226,7 @@ static void null_is_fine_where_it_says_so(void) {
     listenkit_resampler_free(NULL);
     listenkit_segmenter_free(NULL);
   }
-  CHECK(listenkit_detector_detail(NULL) && listenkit_turn_model_detail(NULL) && listenkit_vad_detail(NULL) &&
+  CHECK(listenkit_turn_audio_detail(NULL) && listenkit_detector_detail(NULL) && listenkit_turn_model_detail(NULL) && listenkit_vad_detail(NULL) &&
         listenkit_vad_batch_detail(NULL) && listenkit_resampler_detail(NULL) && listenkit_segmenter_detail(NULL));
   CHECK(listenkit_version() && listenkit_status_str(INT32_MIN) && listenkit_status_str(INT32_MAX));
   CHECK(listenkit_abi_version() && listenkit_features());
@@ -381,6 +381,7 @@ static void other_handles_are_refused(void) {
     if (other != audio) {
       WRONG(listenkit_turn_audio_samples((listenkit_turn_audio *)other, out.floats, 1024, &out.len));
       WRONG(listenkit_detector_turn_audio(detector, &query, (listenkit_turn_audio *)other));
+      CHECK(listenkit_turn_audio_detail((listenkit_turn_audio *)other));
       listenkit_turn_audio_free((listenkit_turn_audio *)other);
     }
     WRONG(listenkit_turn_model_probability((listenkit_turn_model *)other, audio, &out.f32));

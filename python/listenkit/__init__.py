@@ -114,6 +114,10 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     if name == "aevents":  # asyncio takes longer to import than all the rest
         from .aio import aevents

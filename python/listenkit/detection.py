@@ -84,6 +84,8 @@ def detect(
         policy = "balanced"
     settings.setdefault("segment_audio", True if options is None else options.segment_audio)
     if samples.ndim == 2:
+        if samples.shape[0] <= 8 < samples.shape[1]:
+            raise InputError(f"audio has shape {samples.shape}; expected (n,) or (n, channels): use x.T")
         settings.setdefault("channels", samples.shape[1])
     detector = Detector(rate, options=options, policy=policy, models=models, **settings)
     with detector:

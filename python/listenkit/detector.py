@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from . import _check, _convert, _samples
 from . import events as e
 from ._lib import EMPTY, UNKNOWN, Handle, ffi, lib, make, sized
-from .errors import BusyError, PoisonedError
+from .errors import BusyError, InputTypeError, PoisonedError
 from .models import Models, pointer_of
 from .options import DetectorOptions, Policy, Settings, Tuning, build, to_struct
 from .turn_model import TurnAudio, cue_bits, digit_count, expectation_number
@@ -215,11 +215,13 @@ class Detector(Handle):
 
     def answer_turn(self, query: int, probability: float) -> list[e.Event]:
         """Answers the `TurnQuery` with this `id`. Late answers do no harm."""
-        return self._tell(lib.listenkit_detector_answer_turn, _check.count("query", query), float(probability))
+        return self._tell(
+            lib.listenkit_detector_answer_turn, _check.count("query", query), _check.number("probability", probability)
+        )
 
     def turn_threshold(self, threshold: float) -> list[e.Event]:
         """Below what probability the audio model means "not finished", from here on: where it depends on the language."""
-        return self._tell(lib.listenkit_detector_turn_threshold, float(threshold))
+        return self._tell(lib.listenkit_detector_turn_threshold, _check.number("threshold", threshold))
 
     def answer_text(self, turn: int, probability: float, *, threshold: float, asked_at: int | None = None) -> list[e.Event]:
         """What a text model says about the turn: `probability` that the user is finished, and what it is compared with.
@@ -227,13 +229,15 @@ class Detector(Handle):
         `asked_at`: the position when its text was read, so that a vote on an older pause is told from one on this one.
         """
         read = UNKNOWN if asked_at is None else _check.count("asked_at", asked_at)
-        return self._tell(
-            lib.listenkit_detector_answer_text, _check.count("turn", turn), float(probability), float(threshold), read
-        )
+        said, limit = _check.number("probability", probability), _check.number("threshold", threshold)
+        return self._tell(lib.listenkit_detector_answer_text, _check.count("turn", turn), said, limit, read)
 
     def text_cues(self, turn: int, vote: e.CueVote) -> list[e.Event]:
         """What the wording says about the turn; `judge_text` reads it from a transcript."""
-        return self._tell(lib.listenkit_detector_text_cues, _check.count("turn", turn), float(vote.lean), cue_bits(vote.reasons))
+        if not isinstance(vote, e.CueVote):
+            raise InputTypeError(f"vote is a {type(vote).__name__}; use judge_text(...), or a CueVote")
+        lean, reasons = _check.number("lean", vote.lean), cue_bits(vote.reasons)
+        return self._tell(lib.listenkit_detector_text_cues, _check.count("turn", turn), lean, reasons)
 
     def expect(self, expectation: e.Expectation, *, digits: int = 0) -> list[e.Event]:
         """What the dialogue expects to hear next: "yes_no", "digits" (how many, if that is known), "free", ..."""
@@ -388,7 +392,7 @@ class Detector(Handle):
             assert query.audio is not None
             probability = model(query.audio)
             if probability is not None:
-                self.call(lib.listenkit_detector_answer_turn, query.id, float(probability))
+                self.call(lib.listenkit_detector_answer_turn, query.id, _check.number("the turn model's answer", probability))
         except PoisonedError:
             raise
         except Exception as failure:

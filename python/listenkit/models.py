@@ -92,6 +92,16 @@ _default: Models | None = None
 _making = Lock()
 
 
+def _after_fork() -> None:
+    """The thread that held the lock is not in the child."""
+    global _making
+    _making = Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 def default_models() -> Models:
     """The weights inside the library, shared by all that are given no others."""
     global _default

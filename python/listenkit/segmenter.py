@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from . import _convert
 from . import events as e
-from ._check import count
+from ._check import count, number
 from ._lib import EMPTY, Handle, lib, make, sized
 from .options import DetectorOptions, Settings, build, to_struct
 
@@ -36,7 +36,7 @@ class Segmenter(Handle):
 
     def push(self, window_end: int, probability: float) -> list[e.Event]:
         """The next window: where it ends, in samples, and the probability that it holds speech."""
-        self.call(lib.listenkit_segmenter_push, count("window_end", window_end), float(probability))
+        self.call(lib.listenkit_segmenter_push, count("window_end", window_end), number("probability", probability))
         return self._take()
 
     def flush(self) -> list[e.Event]:

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _samples
-from ._check import setting
+from . import _check, _samples
 from ._lib import NULL, Handle, error, ffi, lib, make
-from .errors import ConfigError, InputError
+from .errors import ConfigError
 from .events import CueVote, Expectation
 from .models import Models, pointer_of
 
@@ -28,9 +27,10 @@ class TurnAudio:
     __slots__ = ("_handle", "_samples")
 
     def __init__(self, samples: Array) -> None:
-        """From 16 kHz mono samples."""
+        """From 16 kHz mono samples, int16 or float32."""
+        _samples.read(samples, 1, "samples")
         self._handle: Any = None
-        self._samples: Any = np.ascontiguousarray(samples)
+        self._samples: Any = np.ravel(samples)
 
     @classmethod
     def _of(cls, detector: Any, query: Any) -> TurnAudio:
@@ -53,16 +53,16 @@ class TurnAudio:
             copy = np.array(self._samples)
             return copy if copy.dtype == np.float32 else (copy / np.float32(32768.0)).astype(np.float32)
         length = ffi.new("size_t *")
-        _check(lib.listenkit_turn_audio_samples(self._handle, NULL, 0, length))
+        _ok(lib.listenkit_turn_audio_samples(self._handle, NULL, 0, length))
         out = np.empty(length[0], dtype=np.float32)
-        _check(lib.listenkit_turn_audio_samples(self._handle, ffi.from_buffer("float[]", out), out.size, length))
+        _ok(lib.listenkit_turn_audio_samples(self._handle, ffi.from_buffer("float[]", out), out.size, length))
         return out[: length[0]]
 
     def __len__(self) -> int:
         if self._samples is not None:
             return len(self._samples)
         length = ffi.new("size_t *")
-        _check(lib.listenkit_turn_audio_samples(self._handle, NULL, 0, length))
+        _ok(lib.listenkit_turn_audio_samples(self._handle, NULL, 0, length))
         return int(length[0])
 
     def __reduce__(self) -> Any:
@@ -113,13 +113,11 @@ def judge_text(text: str, *, language: str | None = None, expectation: Expectati
 
     `language` is a BCP 47 tag. `digits` is how many are expected, 0 if that is not known.
     """
-    if not isinstance(text, str):
-        raise InputError(f"text is a {type(text).__name__}; use str")
-    words = text.encode("utf-8", "replace")
-    tag = NULL if language is None else ffi.new("char[]", language.encode("utf-8", "replace"))
+    words = _check.text("text", text)
+    tag = NULL if language is None else ffi.new("char[]", _check.text("language", language))
     lean, cues = ffi.new("float *"), ffi.new("uint32_t *")
     kind = expectation_number(expectation)
-    _check(lib.listenkit_text_cues_judge(words, len(words), tag, kind, digit_count(digits), lean, cues))
+    _ok(lib.listenkit_text_cues_judge(words, len(words), tag, kind, digit_count(digits), lean, cues))
     return CueVote(float(lean[0]), cue_names(cues[0]))
 
 
@@ -132,7 +130,7 @@ def expectation_number(expectation: str) -> int:
 
 def digit_count(digits: int) -> int:
     """How many digits are expected, checked."""
-    return setting("digits", digits, 255)
+    return _check.setting("digits", digits, 255)
 
 
 def cue_names(bits: int) -> tuple[str, ...]:
@@ -149,6 +147,6 @@ def cue_bits(reasons: tuple[str, ...]) -> int:
     return sum({by_name[reason] for reason in reasons})
 
 
-def _check(status: int) -> None:
+def _ok(status: int) -> None:
     if status < 0:
         raise error(status)

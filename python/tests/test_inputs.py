@@ -143,6 +143,30 @@ def test_an_unknown_setting_is_answered_with_a_known_one_wherever_it_is_given():
         Detector(turn_query_again=0.3)
 
 
+def test_text_and_turn_audio_have_their_types():
+    for wrong in (None, b"and", 5):
+        with pytest.raises(InputTypeError, match="text is a"):
+            listenkit.judge_text(wrong)
+    with pytest.raises(InputTypeError, match="language"):
+        listenkit.judge_text("and", language=5)
+    for wrong in ([1, 2, 3], np.zeros(3)):
+        with pytest.raises(InputTypeError, match="samples is a"):
+            listenkit.TurnAudio(wrong)
+
+
+def test_an_answer_of_a_model_that_is_no_number_is_named(conversation):
+    with (
+        Detector(48_000, turn_model=lambda audio: "yes") as detector,
+        pytest.raises(InputError, match="the turn model's answer is 'yes'"),
+    ):
+        detector.process(conversation)
+
+
+def test_channels_first_is_told_from_channels_last():
+    with pytest.raises(InputError, match=r"\(2, 1600\).*x\.T"):
+        listenkit.detect(np.zeros((2, 1600), np.int16), 16_000)
+
+
 def test_an_array_needs_its_rate(speech):
     with pytest.raises(InputError, match="sample_rate is missing"):
         listenkit.detect(speech)
@@ -200,6 +224,10 @@ def test_answers_out_of_range():
                 detector.answer_turn(0, wrong)
         with pytest.raises(InputError, match="query"):
             detector.answer_turn(-1, 0.5)
+        with pytest.raises(InputError, match="probability is 'high'"):
+            detector.answer_turn(0, "high")
+        with pytest.raises(InputTypeError, match="judge_text"):
+            detector.text_cues(0, "and then")
         with pytest.raises(ConfigError, match="floor_granted"):
             detector.expect("poetry")
         with pytest.raises(ConfigError, match="digits"):

@@ -344,7 +344,9 @@ def to_struct(options: DetectorOptions) -> Any:
     try:
         again = tuple(options.turn_query_again)
     except TypeError:
-        raise ConfigError(f"turn_query_again is {options.turn_query_again!r}; use up to 3 durations, such as (0.2, 0.4)") from None
+        raise ConfigError(
+            f"turn_query_again is {options.turn_query_again!r}; use up to 3 durations, such as (0.2, 0.4)"
+        ) from None
     if len(again) > 3:
         raise ConfigError(f"turn_query_again has {len(again)} durations; give at most 3")
     for index in range(3):

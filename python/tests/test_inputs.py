@@ -139,7 +139,7 @@ def test_an_unknown_setting_is_answered_with_a_known_one_wherever_it_is_given():
         for change in (options.replace, detector.tune):
             with pytest.raises(TypeError, match="activation_threshold"):
                 change(activation_treshold=0.5)
-    with pytest.raises(ConfigError, match="turn_query_again is 0.3"):
+    with pytest.raises(ConfigError, match=r"turn_query_again is 0\.3"):
         Detector(turn_query_again=0.3)
 
 

@@ -183,17 +183,15 @@ class ListenkitPolicyTurnAnalyzer(BaseTurnAnalyzer):
             self._executor = None
 
     def _give_answers(self) -> None:
-        waiting = []
-        for query, answer in self._answers:
-            if not answer.done():
-                waiting.append((query, answer))
-            elif (error := answer.exception()) is not None:
+        # One at a time: an answer can end the turn, which drops the questions beside it.
+        while there := next((pair for pair in self._answers if pair[1].done()), None):
+            self._answers.remove(there)
+            query, answer = there
+            if (error := answer.exception()) is not None:
                 # Without an answer the detector goes by silence.
                 logger.error(f"the turn model failed: {error}")
             else:
                 self._take(self._detector.answer_turn(query, answer.result()))
-        # An answer can cancel questions; a late answer does no harm.
-        self._answers = waiting
 
     def _take(self, events: Iterable[listenkit.Event]) -> None:
         for event in events:

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 
 import numpy as np
 import numpy.typing as npt
@@ -124,6 +125,30 @@ def test_what_is_said_right_after_a_turn_outlives_the_late_transcript(conversati
     assert analyzer.speech_triggered
     analyzer.clear()
     assert analyzer.speech_triggered
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_late_answer_that_ends_the_turn_drops_the_questions_beside_it(which: int, conversation_16k: Samples) -> None:
+    """The model is slow: of two questions about one pause one is answered, when the shorter wait is long over."""
+
+    class Slow:
+        def __init__(self) -> None:
+            self.asked: list[Future[float]] = []
+
+        def submit(self, *_: object) -> Future[float]:
+            self.asked.append(Future())
+            return self.asked[-1]
+
+    analyzer, slow = ListenkitPolicyTurnAnalyzer(), Slow()
+    analyzer._executor = slow  # type: ignore[assignment]
+    # The sentence is over at 3.3 s, and "balanced" waits 0.3 s if it is finished.
+    for pcm in cut(conversation_16k[: RATE * 4], 320):
+        assert analyzer.append_audio(pcm, False) == INCOMPLETE
+    open_questions = [answer for answer in slow.asked if not answer.cancelled()]
+    assert len(open_questions) == 2
+    open_questions[which].set_result(0.99)
+    assert analyzer.append_audio(bytes(640), False) == COMPLETE
+    assert analyzer._answers == []
 
 
 def test_a_failing_model_leaves_the_turn_to_silence(conversation_16k: Samples) -> None:

@@ -36,7 +36,7 @@ from livekit.agents.types import (
 from livekit.agents.utils import AudioBuffer, aio, is_given
 from livekit.agents.vad import VAD, VADEvent, VADEventType, VADStream
 
-from .vad import mono
+from .open_speech import OpenSpeech
 
 if TYPE_CHECKING:
     from livekit.agents.voice.events import ConversationItemAddedEvent
@@ -206,46 +206,6 @@ class _Segment:
     done: bool = False
 
 
-@dataclass
-class _Speech:
-    """Speech that is open: what has been heard of it and not yet been submitted."""
-
-    rate: int
-    audio_at: float
-    start_time: float
-    blocks: list[bytes] = field(default_factory=list)
-    #: Speech probability of the window that a block holds; the prefix counts as speech, it is never the place to cut.
-    probabilities: list[float] = field(default_factory=list)
-    samples: int = 0
-    #: Whether a part of it has been submitted already.
-    cut: bool = False
-
-    def add(self, frames: list[rtc.AudioFrame], probability: float) -> None:
-        for frame in frames:
-            self.blocks.append(bytes(mono(frame)))
-            self.probabilities.append(probability)
-            self.samples += frame.samples_per_channel
-
-    @property
-    def duration(self) -> float:
-        return self.samples / self.rate
-
-    def take(self, count: int) -> rtc.AudioFrame:
-        """The first ``count`` blocks as one frame; what is left goes on behind them."""
-        data = b"".join(self.blocks[:count])
-        samples = len(data) // 2
-        del self.blocks[:count], self.probabilities[:count]
-        self.samples -= samples
-        self.audio_at += samples / self.rate
-        return rtc.AudioFrame(data, self.rate, 1, samples)
-
-    def best_cut(self) -> int:
-        """How many blocks to submit now: up to the end of the least speech-like one in the last third."""
-        count = len(self.blocks)
-        search = range(max(1, count - count // 3), count)
-        return 1 + min(search, key=lambda k: self.probabilities[k], default=count - 1)
-
-
 class StreamAdapterStream(RecognizeStream):
     """What :meth:`StreamAdapter.stream` gives."""
 
@@ -257,7 +217,7 @@ class StreamAdapterStream(RecognizeStream):
         self._adapter = adapter
         self._language = language
         self._request_options = conn_options
-        self._speech: _Speech | None = None
+        self._speech: OpenSpeech | None = None
         self._order: deque[_Segment] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._requests = asyncio.Semaphore(adapter._max_parallel)
@@ -326,7 +286,7 @@ class StreamAdapterStream(RecognizeStream):
 
     def _start(self, event: VADEvent, timestamp: float) -> None:
         rate = event.frames[0].sample_rate if event.frames else 16000
-        speech = _Speech(rate, timestamp, timestamp - event.speech_duration)
+        speech = OpenSpeech(rate, timestamp, timestamp - event.speech_duration)
         speech.add(event.frames, 1.0)
         speech.audio_at -= speech.duration
         self._speech = speech
@@ -338,7 +298,7 @@ class StreamAdapterStream(RecognizeStream):
         speech = self._speech
         if speech is None or speech.cut or sum(f.samples_per_channel for f in frames) <= speech.samples:
             return
-        self._speech = _Speech(frames[0].sample_rate, timestamp, speech.start_time)
+        self._speech = OpenSpeech(frames[0].sample_rate, timestamp, speech.start_time)
         self._speech.add(frames, 1.0)
         self._speech.audio_at -= self._speech.duration
 
@@ -350,7 +310,7 @@ class StreamAdapterStream(RecognizeStream):
             audio = speech.take(len(speech.blocks))
             self._submit(_Segment(audio, at, start, max(start, end_time), speech_end_time))
 
-    def _cut(self, speech: _Speech) -> None:
+    def _cut(self, speech: OpenSpeech) -> None:
         start, at = speech.start_time, speech.audio_at
         audio = speech.take(speech.best_cut())
         speech.cut = True

@@ -13,13 +13,11 @@ import math
 import os
 import time
 import weakref
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
-import numpy as np
 from livekit import rtc
 from livekit.agents.language import LanguageCode
 from livekit.agents.llm import ChatContext
@@ -31,14 +29,10 @@ from livekit.agents.voice.turn import TurnDetectionEvent
 
 import listenkit
 
-from .vad import mono
+from .turn_frames import TurnFrames
 
 if TYPE_CHECKING:
     from livekit.agents import AgentSession, UserInputTranscribedEvent
-
-#: What Smart Turn looks at, in seconds.
-MODEL_SECONDS = 8.0
-MODEL_RATE = 16_000
 
 #: Audio before the start of speech that belongs to a turn, in seconds: as the detector's prefix padding.
 PREFIX_SECONDS = 0.5
@@ -282,7 +276,7 @@ class TurnDetector(rtc.EventEmitter[Literal["metrics_collected"]]):
             self._complained.add(kind)
             logger.error("%s has failed, turns are decided without it: %r", what, error)
 
-    def _judge(self, audio: _TurnAudio) -> tuple[float, float]:
+    def _judge(self, audio: TurnFrames) -> tuple[float, float]:
         """In a thread of the executor: probability, and seconds that it took."""
         started = time.perf_counter()
         try:
@@ -299,7 +293,7 @@ class TurnDetectorStream:
 
     def __init__(self, detector: TurnDetector) -> None:
         self._detector = detector
-        self._audio = _TurnAudio()
+        self._audio = TurnFrames()
         self._closed = False
         #: Between a flush and the next start of speech, and where the flush was, in seconds of audio.
         self._waiting = True
@@ -425,7 +419,7 @@ class TurnDetectorStream:
 
     async def aclose(self) -> None:
         self.end_input()
-        self._audio = _TurnAudio()
+        self._audio = TurnFrames()
 
     def _begin_turn(self, ago: float) -> None:
         """What was heard more than a prefix before is not part of this turn."""
@@ -440,64 +434,6 @@ class TurnDetectorStream:
         work.cancel()
         if not answer.done():
             answer.set_result(_event(0.0))
-
-
-class _TurnAudio:
-    """The last seconds of a stream, as frames. They are converted to what the model takes only when it is asked: pauses are rare, frames
-    are not."""
-
-    def __init__(self, frames: deque[rtc.AudioFrame] | None = None, seconds: float = 0.0) -> None:
-        self._frames: deque[rtc.AudioFrame] = deque() if frames is None else frames
-        self._seconds = seconds
-        #: All that was ever pushed, in seconds.
-        self.heard = 0.0
-
-    def push(self, frame: rtc.AudioFrame) -> None:
-        seconds = frame.samples_per_channel / frame.sample_rate
-        self._frames.append(frame)
-        self._seconds += seconds
-        self.heard += seconds
-        while self._seconds - self._first() > MODEL_SECONDS:
-            self._drop()
-
-    def keep_last(self, seconds: float) -> None:
-        while self._frames and self._seconds - self._first() >= seconds:
-            self._drop()
-
-    def copy(self) -> _TurnAudio:
-        return _TurnAudio(self._frames.copy(), self._seconds)
-
-    def _first(self) -> float:
-        return self._frames[0].samples_per_channel / self._frames[0].sample_rate
-
-    def _drop(self) -> None:
-        self._seconds -= self._first()
-        self._frames.popleft()
-
-    def samples(self) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """16 kHz, mono, full scale 1.0."""
-        parts: list[np.ndarray[Any, np.dtype[np.int16]]] = []
-        rate = 0
-        run: list[Any] = []  # blocks of that rate
-        for frame in self._frames:
-            if frame.sample_rate != rate:
-                parts.append(_at_model_rate(run, rate))
-                rate, run = frame.sample_rate, []
-            run.append(np.asarray(mono(frame)))
-        parts.append(_at_model_rate(run, rate))
-        samples: np.ndarray[Any, np.dtype[np.float32]] = np.concatenate(parts).astype(np.float32)
-        samples /= 32768.0
-        return samples[-int(MODEL_SECONDS * MODEL_RATE) :]
-
-
-def _at_model_rate(blocks: list[Any], rate: int) -> np.ndarray[Any, np.dtype[np.int16]]:
-    if not blocks:
-        return np.empty(0, dtype=np.int16)
-    samples: np.ndarray[Any, np.dtype[np.int16]] = np.concatenate(blocks)
-    if rate == MODEL_RATE:
-        return samples
-    resampler = listenkit.Resampler(rate, MODEL_RATE, aligned=True)
-    return np.concatenate([resampler.process(samples), resampler.flush()])
 
 
 class _Conversation:

@@ -29,7 +29,7 @@ from livekit_fakes import FIXTURES, frame_of, frames_of, read_wav
 
 import listenkit
 from listenkit.livekit import TurnDetector, TurnDetectorStream
-from listenkit.livekit import turn_detector as module
+from listenkit.livekit import turn_frames
 
 EN, DE, PT, BR = (LanguageCode(tag) for tag in ("en", "de", "pt", "pt-BR"))
 
@@ -432,4 +432,4 @@ async def test_no_audio_is_a_question_too() -> None:
     assert 0.0 <= (await stream.predict()).end_of_turn_probability <= 1.0
     await stream.aclose()
     stream.push_audio(rtc.AudioFrame(bytes(320), 16_000, 1, 160))  # after the end: nothing happens
-    assert module.MODEL_SECONDS == 8.0
+    assert turn_frames.MODEL_SECONDS == 8.0

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import _samples, _wav
 from . import events as e
+from ._record import Record, record
 from .detector import Detector
 from .errors import ConfigError, InputError
 from .models import Models
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from .detector import TurnJudge
 
 
-@dataclass(frozen=True, slots=True)
-class Detection:
+@record
+class Detection(Record):
     """What is in a recording."""
 
     #: Everything that was said, in order.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from . import _check, _convert, _samples
 from . import events as e
 from ._lib import EMPTY, UNKNOWN, Handle, ffi, lib, make, sized
+from ._record import Record, record
 from .errors import BusyError, InputTypeError, PoisonedError
 from .models import Models, pointer_of
 from .options import DetectorOptions, Policy, Settings, Tuning, build, to_struct
@@ -37,8 +37,8 @@ _PUSH_I16, _PUSH_F32, _POLL = (
 _MOST_IDLE = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Stats:
+@record
+class Stats(Record):
     """Counters since a detector was made or reset."""
 
     samples_in: int

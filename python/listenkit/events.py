@@ -6,8 +6,10 @@ people. `at` says where in the audio something happened, `decided_at` how much a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from ._record import Record, record
 
 if TYPE_CHECKING:
     from typing import Any
@@ -25,8 +27,8 @@ Expectation: TypeAlias = Literal["free", "yes_no", "digits", "spelling", "email"
 SampleFormat: TypeAlias = Literal["int16", "float32"]
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+@record
+class Event(Record):
     """One thing the detector says."""
 
     #: Where in the audio it happened.
@@ -57,7 +59,7 @@ class Event:
         return as_dict(self)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Window(Event):
     """The probability of speech in one window of the VAD; only with `report_windows`. `at` is its start."""
 
@@ -72,7 +74,7 @@ class Window(Event):
         return self.at
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StartOfSpeech(Event):
     """The user began to speak. `at` is the first sample of the first window of speech."""
 
@@ -84,7 +86,7 @@ class StartOfSpeech(Event):
     probability: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EndOfSpeech(Event):
     """The user stopped speaking, for now: exactly one for every start. `at` is the end of the last window of speech."""
 
@@ -102,7 +104,7 @@ class EndOfSpeech(Event):
         return self.at - self.segment_duration
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Segment(Event):
     """The audio of a stretch of speech is complete, with its padding; only with `segment_audio`. `at` is its start.
 
@@ -151,8 +153,8 @@ class Segment(Event):
         return self.duration / self.sample_rate
 
 
-@dataclass(frozen=True, slots=True)
-class ModelVote:
+@record
+class ModelVote(Record):
     """What a turn model said about a pause."""
 
     #: That the user is finished; of several answers, what the rule `turn_answers` makes of them.
@@ -165,8 +167,8 @@ class ModelVote:
     answers: int
 
 
-@dataclass(frozen=True, slots=True)
-class CueVote:
+@record
+class CueVote(Record):
     """What the wording of a transcript says about the end of a turn."""
 
     #: From -1.0, surely unfinished, over 0.0 to 1.0, surely finished.
@@ -175,8 +177,8 @@ class CueVote:
     reasons: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Votes:
+@record
+class Votes(Record):
     """All that was said about a pause, and what comes of it."""
 
     audio: ModelVote | None = None
@@ -186,7 +188,7 @@ class Votes:
     fused: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Decision(Event):
     turn: int
     votes: Votes
@@ -207,7 +209,7 @@ class _Decision(Event):
     silence_delay: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TurnPrediction(_Decision):
     """A vote on the current pause has come. `at` is the last voiced sample so far, `decided_at` when the vote came."""
 
@@ -220,7 +222,7 @@ class TurnPrediction(_Decision):
         return self.ends_at / self.sample_rate
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EndOfTurn(_Decision):
     """The user's turn is over: the agent may answer. `at` is the last voiced sample."""
 
@@ -260,15 +262,15 @@ class EndOfTurn(_Decision):
         return self.delay / self.sample_rate
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TurnAmended(Event):
     """A transcript came for a turn that is already over. `at` is where that turn's speech ended."""
 
     turn: int
 
 
-@dataclass(frozen=True, slots=True)
-class Format:
+@record
+class Format(Record):
     """What a stream of PCM looks like."""
 
     sample_rate: int
@@ -276,7 +278,7 @@ class Format:
     sample_format: SampleFormat
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FormatChanged(Event):
     """The stream goes on in another format. `at` counts samples of the old rate, `decided_at` and `sample_rate` are of the new one."""
 
@@ -291,7 +293,7 @@ class FormatChanged(Event):
         return self.at / self.old.sample_rate
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Gap(Event):
     """Audio is missing from `at` on."""
 
@@ -306,7 +308,7 @@ class Gap(Event):
         return self.duration / self.sample_rate
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Overlap(Event):
     segment: int
     turn: int
@@ -322,12 +324,12 @@ class _Overlap(Event):
     coherence: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OverlapClaim(_Overlap):
     """The user interrupts the agent. `at` is where the overlap began. A verdict, not an action."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OverlapBrief(_Overlap):
     """The user spoke over the agent, and it was no interruption. `at` is where the overlap began."""
 
@@ -336,7 +338,7 @@ class OverlapBrief(_Overlap):
     reason: BriefReason
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FalseInterruption(Event):
     """An interruption was followed by no words: the agent may go on. `at` is the end of the user's last voiced window."""
 
@@ -346,7 +348,7 @@ class FalseInterruption(Event):
     claim_at: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TurnQuery(Event):
     """An audio turn model is asked whether the user is finished. `at` is the last voiced sample.
 
@@ -367,7 +369,7 @@ class TurnQuery(Event):
         return self.at
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TurnQueryCancelled(Event):
     """Questions up to this `id` need no answer any more. `at` equals `decided_at`."""
 

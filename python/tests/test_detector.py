@@ -277,6 +277,22 @@ def test_an_event_is_a_record_to_match_on(whole):
         assert isinstance(event.as_dict()["event"], str)
 
 
+def test_events_are_dataclasses_to_others():
+    import dataclasses
+
+    start = StartOfSpeech(at=1, decided_at=2, sample_rate=16_000, segment=0, turn=0, probability=0.5)
+    assert dataclasses.replace(start, at=0).at == 0 and dataclasses.replace(start) == start
+    assert dataclasses.asdict(start)["probability"] == 0.5 and start != (1, 2, 16_000, 0, 0, 0.5)
+    assert repr(start).startswith("StartOfSpeech(at=1, decided_at=2, sample_rate=16000")
+    assert start != dataclasses.replace(start, turn=1) and not hasattr(start, "__dict__")
+    assert listenkit.CueVote(0.5) == listenkit.CueVote(0.5, ()) and listenkit.Votes().fused is None
+    for change in (lambda: setattr(start, "at", 0), lambda: delattr(start, "at")):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            change()
+    with pytest.raises(TypeError, match="__init__"):
+        listenkit.CueVote()
+
+
 def test_a_question_can_be_sent_to_another_process(conversation, turn_model):
     import pickle
 

@@ -24,7 +24,7 @@ from livekit.agents.llm import ChatContext
 from livekit.agents.log import logger
 from livekit.agents.metrics import EOTInferenceMetrics
 from livekit.agents.metrics.base import Metadata
-from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, APIConnectOptions
+from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, APIConnectOptions, NotGiven, NotGivenOr
 from livekit.agents.voice.turn import TurnDetectionEvent
 
 import listenkit
@@ -167,9 +167,10 @@ class TurnDetector(rtc.EventEmitter[Literal["metrics_collected"]]):
         if self._conversation is None:
             self._conversation = _Conversation(session)
 
-    def update_options(self, *, unlikely_threshold: Thresholds) -> None:
+    def update_options(self, *, unlikely_threshold: NotGivenOr[Thresholds] = NOT_GIVEN) -> None:
         """Other thresholds, from the next decision on."""
-        self._thresholds = _thresholds(unlikely_threshold)
+        if not isinstance(unlikely_threshold, NotGiven):
+            self._thresholds = _thresholds(unlikely_threshold)
 
     # LiveKit's protocol: what holds without the words
 

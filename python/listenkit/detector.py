@@ -192,6 +192,9 @@ class Detector(Handle):
         """Finds speech by other rules from the next window on. Nothing is interrupted: what has been counted of speech and silence goes on
         counting, against the new numbers. A change that is refused changes nothing."""
         options = self._options.replace(**settings)
+        fixed = sorted(set(settings) - set(Tuning.__annotations__))
+        if fixed:
+            raise TypeError(f"{fixed[0]} cannot change in mid-stream; what can: {', '.join(Tuning.__annotations__)}")
         with self._alone():
             self.call(lib.listenkit_detector_tune, to_struct(options))
             self._options = options

@@ -139,6 +139,10 @@ def test_an_unknown_setting_is_answered_with_a_known_one_wherever_it_is_given():
         for change in (options.replace, detector.tune):
             with pytest.raises(TypeError, match="activation_threshold"):
                 change(activation_treshold=0.5)
+        # Taken in silence, it would come into force at the next reset.
+        with pytest.raises(TypeError, match="sample_rate cannot change in mid-stream.*min_silence_duration"):
+            detector.tune(sample_rate=48_000)
+        assert detector.options.sample_rate == 16_000
     with pytest.raises(ConfigError, match=r"turn_query_again is 0\.3"):
         Detector(turn_query_again=0.3)
 

@@ -138,6 +138,14 @@ fn six_decimals(value: f64) -> f64 {
     (value * 1e6).round() / 1e6
 }
 
+/// The last line of a recording: its length, and the digest of all that was heard and said.
+pub(crate) fn end_of_input(at: SamplePos, rate: SampleRate, fingerprint: u64) -> Line {
+    Line::event("end_of_input")
+        .at("at", at, rate)
+        .at("decided_at", at, rate)
+        .with("fingerprint", format!("{fingerprint:016x}"))
+}
+
 /// One event of a stream that is at `rate`; `None` for events that are not part of the output.
 pub(crate) fn event(event: &Event, rate: SampleRate) -> Option<Line> {
     let line = match event {

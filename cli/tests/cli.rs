@@ -26,6 +26,7 @@ fn json_has_the_names_and_positions_of_the_contract() {
         .json();
     let seen: BTreeSet<&str> = names(&events).into_iter().collect();
     let expected = [
+        "end_of_input",
         "end_of_speech",
         "end_of_turn",
         "segment_ready",
@@ -669,6 +670,25 @@ fn models_name_their_licence_and_pass_their_test() {
         assert_eq!(model["self_test"], "passed");
         assert_eq!(model["sha256"].as_str().expect("hex").len(), 64);
     }
+}
+
+#[test]
+fn json_ends_with_the_fingerprint_of_the_timeline() {
+    let text = run(&["analyze", str(&conversation())]).ok();
+    let events = run(&["analyze", "--json", str(&conversation())])
+        .ok()
+        .json();
+    let last = events.last().expect("a last line");
+    assert_eq!(last["event"], "end_of_input");
+    let fingerprint = last["fingerprint"].as_str().expect("a digest");
+    assert_eq!(fingerprint.len(), 16);
+    let said = text
+        .text()
+        .lines()
+        .filter(|line| line.ends_with(fingerprint));
+    assert_eq!(said.count(), 1);
+    let (_, values) = wav_i16(&conversation());
+    assert_eq!(last["at"].as_u64(), Some(values.len() as u64));
 }
 
 #[test]

@@ -29,6 +29,9 @@ def main(arguments: list[str] | None = None) -> int:
         name = {"file": file} if len(given.files) > 1 else {}
         for event in found.events:
             print(json.dumps(event.as_dict() | name, separators=(",", ":")))
+        end = {"at": found.samples, "at_s": round(found.duration, 6)}
+        end |= {"decided_at": found.samples, "decided_at_s": round(found.duration, 6), "fingerprint": f"{found.fingerprint:016x}"}
+        print(json.dumps({"event": "end_of_input"} | end | name, separators=(",", ":")))
     return failed
 
 

@@ -39,6 +39,7 @@ def test_the_module_prints_json(capsys):
     assert main([path, "--no-turn-model"]) == 0
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {"start_of_speech", "end_of_turn"} <= {event["event"] for event in events}
+    assert events[-1]["event"] == "end_of_input" and len(events[-1]["fingerprint"]) == 16
     assert main([path, "nothing.wav", str(FIXTURES / "broken" / "not-audio.wav"), "--no-turn-model"]) == 1
     out, err = capsys.readouterr()
     assert '"file":' in out and "nothing.wav" in err and "not-audio.wav" in err

@@ -157,7 +157,10 @@ fn analyze(
             counted(limited, "value")
         );
     }
-    if !args.json {
+    if args.json {
+        let line = json::end_of_input(detector.position(), report.rate, detector.fingerprint());
+        report.line(line)?;
+    } else {
         let mut text = String::from("\n");
         if report.timeline.counts().0 == 0 {
             text.insert_str(0, "            nobody speaks\n");
@@ -235,6 +238,15 @@ impl Report<'_> {
             .map_err(|error| Failure::output(&error))
     }
 
+    /// An object of the JSON output.
+    fn line(&mut self, line: json::Line) -> Result<(), Failure> {
+        let text = match &self.file {
+            Some(file) => format!("{}\n", line.with("file", file.as_str())),
+            None => format!("{line}\n"),
+        };
+        self.write(&text)
+    }
+
     fn flush(&mut self) -> Result<(), Failure> {
         self.out.flush().map_err(|error| Failure::output(&error))
     }
@@ -251,29 +263,24 @@ impl Listener for Report<'_> {
     }
 
     fn event(&mut self, event: &Event, _audio: Option<Audio<'_>>) -> Result<(), Failure> {
-        let text = if self.json {
-            match json::event(event, self.rate) {
-                Some(line) => match &self.file {
-                    Some(file) => format!("{}\n", line.with("file", file.as_str())),
-                    None => format!("{line}\n"),
-                },
-                None => String::new(),
-            }
+        // With JSON, for the counts in the picture's title.
+        let rows = self.timeline.rows(event);
+        let said = if self.json {
+            let line = json::event(event, self.rate);
+            let said = line.is_some();
+            line.map_or(Ok(()), |line| self.line(line))?;
+            said
         } else {
-            self.timeline.rows(event)
+            self.write(&rows)?;
+            !rows.is_empty()
         };
-        if self.json {
-            // For the counts in the picture's title.
-            let _ = self.timeline.rows(event);
-        }
         if let Some(drawing) = &mut self.drawing {
             drawing.event(event, self.rate);
         }
         if let Event::FormatChanged(e) = event {
             self.rate = e.to.rate;
         }
-        self.write(&text)?;
-        if self.live && !text.is_empty() {
+        if self.live && said {
             self.flush()?;
         }
         Ok(())

@@ -29,9 +29,10 @@ def main(arguments: list[str] | None = None) -> int:
         name = {"file": file} if len(given.files) > 1 else {}
         for event in found.events:
             print(json.dumps(event.as_dict() | name, separators=(",", ":")))
-        end = {"at": found.samples, "at_s": round(found.duration, 6)}
-        end |= {"decided_at": found.samples, "decided_at_s": round(found.duration, 6), "fingerprint": f"{found.fingerprint:016x}"}
-        print(json.dumps({"event": "end_of_input"} | end | name, separators=(",", ":")))
+        at, seconds = found.samples, round(found.duration, 6)
+        end = {"event": "end_of_input", "at": at, "at_s": seconds, "decided_at": at, "decided_at_s": seconds}
+        end |= {"fingerprint": f"{found.fingerprint:016x}"} | name
+        print(json.dumps(end, separators=(",", ":")))
     return failed
 
 

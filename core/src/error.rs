@@ -125,7 +125,11 @@ pub enum InputError {
 #[non_exhaustive]
 pub enum ModelError {
     /// The bytes are not a weight file of listenkit.
-    #[error("not a listenkit weight file: expected magic {expected:?}, found {found:?}")]
+    #[error(
+        "not a listenkit weight file: it begins with \"{}\", expected \"{}\"",
+        found.escape_ascii(),
+        expected.escape_ascii()
+    )]
     Magic {
         /// What a weight file starts with.
         expected: [u8; 8],

@@ -1,7 +1,7 @@
 //! Handles: what a C caller holds instead of Rust values.
 //!
 //! A handle knows its type, whether somebody is inside, and whether a call has ever failed by a bug of ours. Every function goes
-//! through [`Handle::enter`], so no panic crosses into C and no two threads meet inside a value.
+//! through [`enter`] or [`share`], so no panic crosses into C and no two threads meet inside a value.
 
 use std::cell::UnsafeCell;
 use std::ffi::c_char;

@@ -33,7 +33,7 @@ _PUSH_I16, _PUSH_F32, _POLL = (
     lib.listenkit_detector_poll,
 )
 
-# A push that takes nothing says something, and the queue holds 32 outputs (docs/design.md).
+# A push that takes nothing says something, and no more than the queue holds, 28 outputs (docs/design.md).
 _MOST_IDLE = 32
 
 
@@ -175,7 +175,6 @@ class Detector(Handle):
             options = self._options
             self._width = options.channels
             self._form = e.Format(options.sample_rate, options.channels, self._made)
-            self.call(lib.listenkit_detector_set_format, options.sample_rate, options.channels)
             self._touched = False
             return self._said(failure)
 

@@ -1,4 +1,6 @@
-//! What the host knows and the audio does not say.
+//! What the host knows and the audio does not say: one function for each thing.
+//!
+//! They are alike and written out, because cbindgen reads the source and expands no macros.
 
 use engine::{CueSet, CueVote, Expectation, Frame, Input, SampleCount, SamplePos};
 

@@ -1,0 +1,21 @@
+//! Voice agents in LiveKit rooms: rooms and workers below, the conversation above, and listenkit's turn-taking between them.
+//!
+//! This crate is thin. What decides about speech and turns is in the core crate, `listenkit`; here are sockets, clocks, child processes and the
+//! providers of recognition, language and voice.
+
+pub mod api;
+mod audio;
+mod chat;
+pub mod llm;
+pub mod providers;
+mod retry;
+pub mod stt;
+pub mod transport;
+pub mod tts;
+pub mod voice;
+pub mod worker;
+
+pub use audio::{AudioFormatError, AudioFrame};
+pub use chat::{ChatContext, ChatItem, ChatMessage, Role};
+pub use retry::{ErrorKind, ProviderError, RetryPolicy};
+pub use voice::{Agent, AgentSession};

@@ -1,0 +1,5 @@
+//! The conversation: an [`Agent`] and the [`AgentSession`] that runs it.
+/// Placeholder.
+pub trait Agent: Send + Sync {}
+/// Placeholder.
+pub struct AgentSession;

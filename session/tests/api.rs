@@ -1,0 +1,171 @@
+//! The server's API against servers that misbehave, and against a real one if there is one.
+
+use std::time::{Duration, Instant};
+
+use listenkit_session::api::{ApiError, Credentials, RoomOptions, ServerApi, TokenVerifier};
+
+const SECRET: &str = "at-least-32-characters-long-secret-00";
+
+fn credentials(url: &str) -> Credentials {
+    Credentials {
+        url: url.to_owned(),
+        api_key: "devkey".to_owned(),
+        api_secret: SECRET.to_owned(),
+    }
+}
+
+/// The real server that the environment names.
+fn real_server() -> Option<ServerApi> {
+    match ServerApi::from_env() {
+        Ok(api) => Some(api),
+        Err(_) => {
+            eprintln!(
+                "skipped: needs a LiveKit server (set LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET)"
+            );
+            None
+        }
+    }
+}
+
+fn unique(name: &str) -> String {
+    format!("worker-api-{name}-{:08x}", fastrand::u32(..))
+}
+
+#[test]
+fn missing_credentials_are_all_named() {
+    // The names of the variables cannot be set or unset safely in a test, so empty values stand for them.
+    let error = Credentials::resolve(Some("ws://localhost"), Some(""), Some("")).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("LIVEKIT_API_KEY"), "{text}");
+    assert!(text.contains("LIVEKIT_API_SECRET"), "{text}");
+    assert!(!text.contains("LIVEKIT_URL,"), "{text}");
+}
+
+#[test]
+fn an_address_without_scheme_or_host_is_refused() {
+    for url in ["localhost:7880", "ftp://host", "ws://", "host"] {
+        let error = Credentials::resolve(Some(url), Some("k"), Some(SECRET)).unwrap_err();
+        assert!(matches!(error, ApiError::Config(_)), "{url}: {error}");
+        assert!(error.to_string().contains(url), "{error}");
+    }
+    for url in ["ws://h", "wss://h/path", "http://h:1", "https://h"] {
+        assert!(Credentials::resolve(Some(url), Some("k"), Some(SECRET)).is_ok());
+    }
+}
+
+#[test]
+fn the_secret_is_never_printed() {
+    let credentials = credentials("ws://h");
+    let api = ServerApi::new(credentials.clone());
+    for text in [format!("{credentials:?}"), format!("{api:?}")] {
+        assert!(!text.contains(SECRET), "{text}");
+    }
+}
+
+#[test]
+fn a_join_token_carries_identity_room_and_signature() {
+    let credentials = credentials("ws://h");
+    let token = credentials.join_token("ada", "kitchen").unwrap();
+    let claims = TokenVerifier::with_api_key("devkey", SECRET)
+        .verify(&token)
+        .unwrap();
+    assert_eq!(
+        (claims.sub.as_str(), claims.video.room.as_str()),
+        ("ada", "kitchen")
+    );
+    assert!(claims.video.room_join && !claims.video.agent && !claims.video.room_admin);
+    let other = TokenVerifier::with_api_key("devkey", "another-secret-of-32-characters-00");
+    assert!(other.verify(&token).is_err());
+    assert!(credentials.join_token("", "kitchen").is_err());
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_is_given_up_at_the_deadline() {
+    // The socket takes the connection and stays silent.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    let api = ServerApi::new(credentials(&url)).with_deadline(Duration::from_millis(200));
+    let start = Instant::now();
+    let error = api.list_rooms(&[]).await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            ApiError::Timeout {
+                call: "ListRooms",
+                ..
+            }
+        ),
+        "{error}"
+    );
+    // 0.2 s and what a busy machine adds.
+    assert!(start.elapsed() < Duration::from_secs(3));
+}
+
+#[tokio::test]
+async fn a_closed_port_is_unreachable_and_says_so() {
+    let port = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().port()
+    };
+    let api = ServerApi::new(credentials(&format!("ws://127.0.0.1:{port}")));
+    let error = api.discover_active_room().await.unwrap_err();
+    assert!(matches!(error, ApiError::Unreachable { .. }), "{error:?}");
+    let text = error.to_string();
+    assert!(
+        text.contains(&port.to_string()) && text.contains("refused"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn rooms_dispatches_and_data_on_a_real_server() {
+    let Some(api) = real_server() else { return };
+    let name = unique("room");
+    let options = RoomOptions {
+        metadata: "m".into(),
+        ..Default::default()
+    };
+    let room = api.create_room(&name, options).await.unwrap();
+    assert_eq!(
+        (room.name.as_str(), room.metadata.as_str()),
+        (name.as_str(), "m")
+    );
+    let listed = api.list_rooms(&[&name]).await.unwrap();
+    assert_eq!(listed.len(), 1);
+    assert!(api.list_participants(&name).await.unwrap().is_empty());
+    assert!(
+        api.participant(&name, "nobody")
+            .await
+            .unwrap_err()
+            .is_not_found()
+    );
+    api.send_data(&name, b"x", Some("t"), &[]).await.unwrap();
+
+    let dispatch = api
+        .create_dispatch(&name, &unique("agent"), "meta")
+        .await
+        .unwrap();
+    // The server lists one of its own beside it, for agents without a name.
+    let ours = async || {
+        let mut dispatches = api.list_dispatches(&name).await.unwrap();
+        dispatches.retain(|d| d.id == dispatch.id);
+        dispatches
+    };
+    assert_eq!(ours().await[0].metadata, "meta");
+    api.delete_dispatch(&name, &dispatch.id).await.unwrap();
+    assert!(ours().await.is_empty());
+
+    api.delete_room(&name).await.unwrap();
+    assert!(api.list_rooms(&[&name]).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_wrong_secret_is_refused_and_named() {
+    let Some(api) = real_server() else { return };
+    let wrong = Credentials {
+        api_secret: "wrong-secret-of-at-least-32-characters".into(),
+        ..api.credentials().clone()
+    };
+    let error = ServerApi::new(wrong).list_rooms(&[]).await.unwrap_err();
+    assert!(error.to_string().contains("the secret is wrong"), "{error}");
+}

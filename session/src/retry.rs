@@ -1,5 +1,6 @@
 //! What can go wrong at a provider, and how often it is tried again.
 
+use std::future::Future;
 use std::time::Duration;
 
 /// Why a provider failed.
@@ -81,5 +82,96 @@ impl Default for RetryPolicy {
             jitter: 0.5,
             timeout: Duration::from_secs(10),
         }
+    }
+}
+
+/// How many times the longest wait of its own a policy lets a provider ask for.
+const RETRY_AFTER_LIMIT: u32 = 10;
+
+impl RetryPolicy {
+    /// One attempt, with the default deadline.
+    pub fn once() -> Self {
+        Self {
+            max_retries: 0,
+            ..Self::default()
+        }
+    }
+
+    /// Makes attempts until one succeeds, fails for good, or was the last; gives the outcome and how many were made.
+    ///
+    /// `attempt` is called with the number of the attempt, from 0. Each has [`timeout`](Self::timeout) and is dropped when that has passed, so it should
+    /// cancel what it does when it is dropped. Dropping the future of `run` ends it all.
+    ///
+    /// # Errors
+    /// The error of the last attempt; of kind [`ErrorKind::Timeout`] if it gave none in time.
+    pub async fn run<T, F, Fut>(&self, attempt: F) -> (Result<T, ProviderError>, u32)
+    where
+        F: FnMut(u32) -> Fut,
+        Fut: Future<Output = Result<T, ProviderError>>,
+    {
+        self.run_for("provider", attempt).await
+    }
+
+    /// [`run`](Self::run), with the provider's name for the error of an attempt that gave none in time.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub async fn run_for<T, F, Fut>(
+        &self,
+        provider: &str,
+        mut attempt: F,
+    ) -> (Result<T, ProviderError>, u32)
+    where
+        F: FnMut(u32) -> Fut,
+        Fut: Future<Output = Result<T, ProviderError>>,
+    {
+        let mut attempts = 0;
+        loop {
+            let result = self.attempt(provider, attempt(attempts)).await;
+            attempts = attempts.saturating_add(1);
+            let error = match result {
+                Ok(value) => return (Ok(value), attempts),
+                Err(error) => error,
+            };
+            match self.wait_after(attempts, &error) {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => return (Err(error), attempts),
+            }
+        }
+    }
+
+    /// One attempt, given up when its time has passed.
+    ///
+    /// # Errors
+    /// The attempt's own, or one of kind [`ErrorKind::Timeout`].
+    pub async fn attempt<T>(
+        &self,
+        provider: &str,
+        attempt: impl Future<Output = Result<T, ProviderError>>,
+    ) -> Result<T, ProviderError> {
+        tokio::time::timeout(self.timeout, attempt)
+            .await
+            .unwrap_or_else(|_| {
+                let message = format!("no answer within {:?}", self.timeout);
+                Err(ProviderError::new(provider, ErrorKind::Timeout, message))
+            })
+    }
+
+    /// How long to wait before the next attempt when `attempts` have been made and the last gave `error`; `None`: give up.
+    ///
+    /// The wait is drawn anew each time, so clients that failed together do not come back together.
+    pub fn wait_after(&self, attempts: u32, error: &ProviderError) -> Option<Duration> {
+        if attempts > self.max_retries || !error.is_retryable() {
+            return None;
+        }
+        let doublings = attempts.saturating_sub(1).min(31);
+        let longest = self.first_delay.saturating_mul(1 << doublings);
+        let jitter = self.jitter.clamp(0.0, 1.0);
+        let own = longest
+            .min(self.max_delay)
+            .mul_f64(1.0 - jitter * fastrand::f64());
+        let asked = error.retry_after.unwrap_or_default();
+        let most = self.max_delay.saturating_mul(RETRY_AFTER_LIMIT);
+        Some(own.max(asked.min(most)))
     }
 }

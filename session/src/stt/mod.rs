@@ -1,9 +1,13 @@
 //! Speech recognition: traits, an adapter that makes utterance recognisers stream, one that falls back.
 
+mod segments;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+
+pub use segments::{ClipTimes, RecognizerOptions, SegmentRecognizer};
 
 use crate::{AudioFrame, ProviderError};
 
@@ -27,6 +31,26 @@ pub struct Transcript {
     pub confidence: Option<f32>,
     /// Start and end of the speech it covers, since the start of the stream.
     pub span: Option<(Duration, Duration)>,
+    /// The words one by one, if the recogniser times them: since the start of the clip in the answer to
+    /// [`Stt::recognize`], since the start of the stream in what comes out of a stream.
+    pub words: Vec<Word>,
+    /// Other readings, best first.
+    pub alternatives: Vec<String>,
+    /// The provider's own name for the request, for its logs and support.
+    pub request_id: Option<String>,
+    /// Number of the segment in its stream, as in [`FailedSegment::number`]; `None` from recognisers that find their own.
+    pub segment: Option<u64>,
+}
+
+/// One word of a transcript.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Word {
+    /// As spoken.
+    pub text: String,
+    /// Where it begins and ends; see [`Transcript::words`].
+    pub span: (Duration, Duration),
+    /// 0.0..=1.0, if known.
+    pub confidence: Option<f32>,
 }
 
 /// What comes out of a recognition stream.
@@ -47,7 +71,8 @@ pub enum SttEvent {
     Interim(Transcript),
     /// A transcript that is probably the final one, good enough to begin a reply.
     Preflight(Transcript),
-    /// A final transcript. These keep the order of what was said.
+    /// A final transcript. These keep the order of what was said. Its text is empty if a recogniser of utterances heard no words in one: the
+    /// utterance is answered all the same.
     Final(Transcript),
     /// A piece that could not be recognised, with its audio.
     SegmentFailed(FailedSegment),
@@ -69,6 +94,8 @@ pub struct FailedSegment {
     pub number: u64,
     /// What was to be recognised.
     pub audio: AudioFrame,
+    /// First sample of the audio, since the start of the stream.
+    pub audio_at: Duration,
     /// Why the last attempt failed.
     pub error: ProviderError,
     /// Requests that were made.

@@ -1,5 +1,7 @@
 //! Speech recognition: traits, an adapter that makes utterance recognisers stream, one that falls back.
 
+mod adapter;
+mod guess;
 mod segments;
 
 use std::sync::Arc;
@@ -7,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+pub use adapter::{StreamAdapter, StreamAdapterOptions};
 pub use segments::{ClipTimes, RecognizerOptions, SegmentRecognizer};
 
 use crate::{AudioFrame, ProviderError};

@@ -147,8 +147,8 @@ impl SegmentRecognizer {
         number
     }
 
-    /// Asks before the end of an utterance is certain, if a request is free. A [`submit`](Self::submit) of the same speech takes its answer, whatever silence the
-    /// clip has behind the speech; any other submit drops it, and so does another call of this.
+    /// Asks before the end of an utterance is certain, if a request is free. A [`submit`](Self::submit) whose speech ends at the same time takes its answer,
+    /// whatever silence the clip has behind it; any other submit drops it, and so does a guess of another end.
     pub fn speculate(&self, audio: AudioFrame, times: impl Into<ClipTimes>) {
         let times = times.into();
         self.send(Command::Speculate(Clip { audio, times }));
@@ -178,12 +178,12 @@ impl SegmentRecognizer {
         lock(&self.shared.failed).iter().cloned().collect()
     }
 
-    /// Waits until everything that has been submitted is answered. It ends: every attempt has a deadline, and there are not endlessly many.
-    pub async fn finish(&self) {
+    /// Waits until everything that was submitted before this call is answered. It ends: every attempt has a deadline, and there are not endlessly many.
+    pub fn finish(&self) -> impl Future<Output = ()> + Send + use<> {
         let (done, answered) = oneshot::channel();
         self.send(Command::Finish(done));
         // An error says that the task is gone, and with it everything that could be waited for.
-        let _ = answered.await;
+        async { drop(answered.await) }
     }
 
     /// Gives up what is open: it comes out as [`SegmentFailed`](SttEvent::SegmentFailed) of kind [`ErrorKind::Closed`] with its audio, and requests are cancelled. Answers that were
@@ -199,7 +199,7 @@ impl SegmentRecognizer {
 }
 
 /// The state behind a lock that guards nothing but values.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -268,7 +268,7 @@ impl Queue {
             }
             Command::Speculate(clip) => {
                 let open = self.speculation.as_ref();
-                if open.is_none_or(|open| open.clip.times.speech != clip.times.speech) {
+                if open.is_none_or(|open| open.clip.times.speech.1 != clip.times.speech.1) {
                     self.retract();
                     self.speculation = Some(Segment::new(0, clip));
                 }
@@ -282,11 +282,12 @@ impl Queue {
         }
     }
 
-    /// The segment of a submit: with what has been found out about it already, if this speech was asked for before.
+    /// The segment of a submit: with what has been found out about it already. That the speech ends where the guess had it end means
+    /// that nothing has been heard since.
     fn adopt(&mut self, number: u64, clip: Clip) -> Segment {
         let guess = self
             .speculation
-            .take_if(|guess| guess.clip.times.speech == clip.times.speech);
+            .take_if(|guess| guess.clip.times.speech.1 == clip.times.speech.1);
         self.retract();
         match guess {
             // What was refused may have been too short: the whole is asked for afresh.

@@ -121,6 +121,15 @@ class Clip:
         return Clip(cut, tuple(e - start for e in self.ends if start < e <= end))
 
 
+def write_wav(path: Path, samples: Samples) -> None:
+    """Writes 48 kHz mono."""
+    with wave.open(str(path), "wb") as wav:
+        wav.setnchannels(1)
+        wav.setsampwidth(2)
+        wav.setframerate(RATE)
+        wav.writeframes(samples.tobytes())
+
+
 def vad_ends(path: Path, listenkit: str = "listenkit") -> list[float]:
     """Ends of speech in seconds, by `listenkit analyze --json`: the end of the last window that Silero calls voiced."""
     command = [listenkit, "analyze", "--json", "--set", "turn_model=none", str(path)]
@@ -160,11 +169,7 @@ class Heard:
 
     def write(self, path: Path) -> None:
         """Writes the frames one after the other; the timeline's `agent_audio` says when the first came."""
-        with wave.open(str(path), "wb") as wav:
-            wav.setnchannels(1)
-            wav.setsampwidth(2)
-            wav.setframerate(RATE)
-            wav.writeframes(b"".join(frame.tobytes() for frame in self.frames))
+        write_wav(path, np.concatenate(self.frames) if self.frames else np.zeros(0, np.int16))
 
 
 @dataclass

@@ -1,1 +1,3 @@
 //! Providers.
+
+pub mod pocketsphinx;

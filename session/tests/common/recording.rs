@@ -37,6 +37,10 @@ pub(crate) fn recording(case: &str) -> Recording {
     }
 }
 
+#[allow(
+    dead_code,
+    reason = "not every test that reads recordings wants frames"
+)]
 impl Recording {
     /// Its samples as frames of 10 ms; the last may be shorter.
     pub(crate) fn frames(&self) -> Vec<AudioFrame> {

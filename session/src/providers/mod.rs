@@ -1,3 +1,4 @@
 //! Providers.
 
+pub mod instant;
 pub mod pocketsphinx;

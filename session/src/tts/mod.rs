@@ -1,8 +1,17 @@
 //! Voices: traits, sentence chunking for engines that take whole texts, playout with exact positions.
 
+mod convert;
+mod heard;
+mod playout;
+mod sink;
+
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
+
+pub use playout::{Played, Playout, PlayoutOptions, Utterance};
+pub use sink::{AudioSink, TrackSink};
 
 use crate::{AudioFrame, ProviderError};
 
@@ -70,6 +79,25 @@ pub enum TtsEvent {
     Audio(AudioFrame),
     /// Everything before the flush with this number (from 0) has been spoken.
     Flushed(u64),
+    /// A request was made: for metrics.
+    Metrics(TtsMetrics),
+}
+
+/// Cost of one request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TtsMetrics {
+    /// Voice.
+    pub label: String,
+    /// From the request that was answered to its first audio.
+    pub ttfb: Duration,
+    /// From the first request to the last audio.
+    pub duration: Duration,
+    /// Audio that came.
+    pub audio_duration: Duration,
+    /// Of the text.
+    pub characters: usize,
+    /// Requests that were made.
+    pub attempts: u32,
 }
 
 /// What can be put into a speech stream.

@@ -1,0 +1,256 @@
+//! Which words a listener has heard.
+//!
+//! A voice says which text the following audio speaks, not when each word comes. Inside such a piece the words are laid over its audible part
+//! in proportion to their letters.
+
+use unicode_segmentation::UnicodeSegmentation;
+
+/// Letters a second of a voice that has not finished a piece yet: espeak-ng at its default 175 words a minute gives 13 to 15 over three
+/// sentences.
+const LETTERS_PER_SECOND: f64 = 14.0;
+
+/// Chinese characters, kana and Hangul syllables are spoken at 5 to 6 a second, a third of the letters.
+const WEIGHT_OF_SYLLABLE: f64 = 3.0;
+
+/// Windows in which loudness is looked at: 10 ms, less than any phoneme.
+const WINDOWS_PER_SECOND: u32 = 100;
+
+/// Peaks below this are the silence around speech: -46 dBFS, under the quietest speech of the fixtures and over the noise of any voice.
+const QUIET: u16 = 164;
+
+/// The text of an utterance over its audio, in samples of one channel.
+pub(crate) struct Script {
+    sample_rate: u32,
+    pieces: Vec<Piece>,
+    /// Samples so far.
+    len: u64,
+    closed: bool,
+    pace: Pace,
+}
+
+struct Piece {
+    text: String,
+    start: u64,
+    end: u64,
+    /// First and last sample that can be heard.
+    audible: Option<(u64, u64)>,
+}
+
+/// How fast a voice speaks.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Pace {
+    letters: f64,
+    seconds: f64,
+}
+
+impl Pace {
+    fn letters_per_second(self) -> f64 {
+        match self.seconds > 0.0 && self.letters > 0.0 {
+            true => self.letters / self.seconds,
+            false => LETTERS_PER_SECOND,
+        }
+    }
+}
+
+impl Script {
+    /// Of a voice that was as fast as this before.
+    pub(crate) fn new(sample_rate: u32, pace: Pace) -> Self {
+        Self {
+            sample_rate,
+            pieces: Vec::new(),
+            len: 0,
+            closed: false,
+            pace,
+        }
+    }
+
+    /// The audio that follows speaks this.
+    pub(crate) fn text(&mut self, text: String) {
+        self.close_piece();
+        self.pieces.push(Piece {
+            text,
+            start: self.len,
+            end: self.len,
+            audible: None,
+        });
+    }
+
+    /// More audio, interleaved.
+    pub(crate) fn audio(&mut self, samples: &[i16], channels: u32) {
+        let channels = channels as usize;
+        let window = (self.sample_rate / WINDOWS_PER_SECOND) as usize;
+        if let Some(piece) = self.pieces.last_mut() {
+            let mut at = self.len;
+            for window in samples.chunks(window * channels) {
+                let len = (window.len() / channels) as u64;
+                if window.iter().any(|sample| sample.unsigned_abs() > QUIET) {
+                    let start = piece.audible.map_or(at, |(start, _)| start);
+                    piece.audible = Some((start, at + len));
+                }
+                at += len;
+            }
+            piece.end = at;
+        }
+        self.len += (samples.len() / channels) as u64;
+    }
+
+    /// There is no more audio.
+    pub(crate) fn close(&mut self) {
+        if !self.closed {
+            self.close_piece();
+            self.closed = true;
+        }
+    }
+
+    /// How fast the voice is, as far as is known.
+    pub(crate) const fn pace(&self) -> Pace {
+        self.pace
+    }
+
+    /// The text up to the last word of which more than half was played at `position`.
+    pub(crate) fn heard(&self, position: u64) -> String {
+        let mut heard = String::new();
+        for (index, piece) in self.pieces.iter().enumerate() {
+            let open = index + 1 == self.pieces.len() && !self.closed;
+            if !open && piece.end <= position {
+                heard.push_str(&piece.text);
+                continue;
+            }
+            if position > piece.start {
+                heard.push_str(self.heard_of(piece, open, position));
+            }
+            break;
+        }
+        heard
+    }
+
+    fn heard_of<'a>(&self, piece: &'a Piece, open: bool, position: u64) -> &'a str {
+        let total: f64 = piece.text.chars().map(weight).sum();
+        let (start, mut end) = piece.audible.unwrap_or((piece.start, piece.end));
+        if open {
+            let expected = total / self.pace.letters_per_second() * f64::from(self.sample_rate);
+            end = end.max(start + expected as u64);
+        }
+        let played = position.saturating_sub(start) as f64 / (end - start).max(1) as f64;
+        let (mut before, mut cut) = (0.0, 0);
+        for (at, word) in piece.text.split_word_bound_indices() {
+            let own: f64 = word.chars().map(weight).sum();
+            if (before + own / 2.0) / total.max(1.0) >= played && own > 0.0 {
+                break;
+            }
+            before += own;
+            // The mark behind a word belongs to it; the space behind does not.
+            if !word.chars().all(char::is_whitespace) {
+                cut = at + word.len();
+            }
+        }
+        &piece.text[..cut]
+    }
+
+    fn close_piece(&mut self) {
+        let Some(piece) = self.pieces.last() else {
+            return;
+        };
+        if let Some((start, end)) = piece.audible {
+            self.pace.letters += piece.text.chars().map(weight).sum::<f64>();
+            self.pace.seconds += (end - start) as f64 / f64::from(self.sample_rate);
+        }
+    }
+}
+
+/// How long a character takes to say, in letters.
+fn weight(c: char) -> f64 {
+    match c {
+        '\u{3040}'..='\u{30ff}'
+        | '\u{3400}'..='\u{9fff}'
+        | '\u{ac00}'..='\u{d7af}'
+        | '\u{f900}'..='\u{faff}'
+        | '\u{20000}'..='\u{3fffd}' => WEIGHT_OF_SYLLABLE,
+        // A digit is a word: "7" is "seven".
+        c if c.is_numeric() => 4.0,
+        c if c.is_alphabetic() => 1.0,
+        _ => 0.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn loud(seconds: f64) -> Vec<i16> {
+        vec![5_000; (seconds * 1_000.0) as usize]
+    }
+
+    fn script(pieces: &[(&str, f64)]) -> Script {
+        let mut script = Script::new(1_000, Pace::default());
+        for (text, seconds) in pieces {
+            script.text((*text).to_owned());
+            script.audio(&loud(*seconds), 1);
+        }
+        script.close();
+        script
+    }
+
+    #[test]
+    fn cut_falls_between_words() {
+        let script = script(&[("aaaa bbbb, cccc dddd. ", 4.0), ("eeee.", 1.0)]);
+        assert_eq!(script.heard(0), "");
+        assert_eq!(script.heard(400), "");
+        assert_eq!(script.heard(600), "aaaa");
+        assert_eq!(script.heard(1_600), "aaaa bbbb,");
+        assert_eq!(script.heard(3_600), "aaaa bbbb, cccc dddd.");
+        assert_eq!(script.heard(4_000), "aaaa bbbb, cccc dddd. ");
+        assert_eq!(script.heard(4_600), "aaaa bbbb, cccc dddd. eeee.");
+        assert_eq!(script.heard(u64::MAX), "aaaa bbbb, cccc dddd. eeee.");
+    }
+
+    #[test]
+    fn silence_around_the_speech_holds_no_words() {
+        let mut script = Script::new(1_000, Pace::default());
+        script.text("one two".into());
+        script.audio(&[0; 1_000], 1);
+        script.audio(&loud(1.0), 1);
+        script.audio(&[3; 2_000], 1);
+        script.close();
+        assert_eq!(script.heard(1_100), "");
+        assert_eq!(script.heard(1_300), "one");
+        assert_eq!(script.heard(2_000), "one two");
+    }
+
+    #[test]
+    fn a_piece_whose_audio_still_comes_is_not_taken_for_short() {
+        let mut script = Script::new(1_000, Pace::default());
+        let text = "abcdefgh ".repeat(8);
+        script.text(text.clone());
+        script.audio(&loud(1.0), 1);
+        // 64 letters last more than 4 s, so after 1 s two words of eight were heard.
+        assert_eq!(script.heard(1_000), "abcdefgh abcdefgh");
+        script.audio(&loud(1.0), 1);
+        script.close();
+        assert_eq!(script.heard(1_000), "abcdefgh abcdefgh abcdefgh abcdefgh");
+    }
+
+    #[test]
+    fn pace_is_learnt_from_whole_pieces() {
+        let script = script(&[("abcdefgh", 1.0)]);
+        let mut next = Script::new(1_000, script.pace());
+        next.text("abcdefgh abcdefgh".into());
+        next.audio(&loud(0.5), 1);
+        assert_eq!(next.heard(400), "");
+        next.audio(&loud(0.5), 1);
+        assert_eq!(next.heard(1_000), "abcdefgh");
+    }
+
+    #[test]
+    fn every_character_is_a_word_where_there_are_no_spaces() {
+        let script = script(&[("你好世界", 4.0)]);
+        assert_eq!(script.heard(2_000), "你好");
+    }
+
+    #[test]
+    fn text_without_audio_is_heard_with_what_comes_next() {
+        let script = script(&[("* ", 0.0), ("word", 1.0)]);
+        assert_eq!(script.heard(0), "* ");
+        assert_eq!(script.heard(1_000), "* word");
+    }
+}

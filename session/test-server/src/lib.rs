@@ -27,13 +27,16 @@ mod room;
 mod rtc;
 mod server;
 mod tokens;
+mod twirp;
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+pub use agents::{AgentEntry, AgentLog, AgentTraffic, WorkerView};
 pub use faults::Faults;
 /// The messages of LiveKit's protocols.
 pub use livekit_protocol as proto;
@@ -41,7 +44,7 @@ pub use room::RoomView;
 pub use server::{TestServer, TimedOut};
 pub use tokens::TokenBuilder;
 
-use agents::Notice;
+use agents::{Event, Notice};
 use room::{RoomConfig, RoomHandle};
 
 /// How a server behaves. The defaults are those of a real one, but for the port.
@@ -59,6 +62,8 @@ pub struct Options {
     pub departure_timeout: Duration,
     /// How long a participant stays whose signalling was lost, and whose media still flows.
     pub resume_window: Duration,
+    /// A file that gets each entry of the agent log as a line of JSON.
+    pub agent_log_file: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -71,6 +76,7 @@ impl Default for Options {
             empty_timeout: Duration::from_secs(300),
             departure_timeout: Duration::from_secs(20),
             resume_window: Duration::from_secs(15),
+            agent_log_file: None,
         }
     }
 }
@@ -82,7 +88,8 @@ pub(crate) struct Shared {
     /// This server's name among servers.
     pub(crate) node: String,
     rooms: Mutex<HashMap<String, RoomHandle>>,
-    notices: mpsc::UnboundedSender<Notice>,
+    pub(crate) agent_log: Arc<AgentLog>,
+    dispatcher: mpsc::UnboundedSender<Event>,
     changes: watch::Sender<u64>,
 }
 
@@ -92,9 +99,13 @@ impl Shared {
         self.changes.send_modify(|count| *count += 1);
     }
 
-    /// Tells the dispatcher. Unbounded, as there is one notice for each join, publication or leave only.
+    /// Tells the dispatcher. Unbounded: it waits for nobody, so nothing piles up.
+    pub(crate) fn tell_dispatcher(&self, event: Event) {
+        _ = self.dispatcher.send(event);
+    }
+
     pub(crate) fn notify_agents(&self, notice: Notice) {
-        _ = self.notices.send(notice);
+        self.tell_dispatcher(Event::Notice(notice));
     }
 
     pub(crate) fn find_room(&self, name: &str) -> Option<RoomHandle> {

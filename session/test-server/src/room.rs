@@ -25,6 +25,7 @@ use crate::agents::Notice;
 use crate::{Shared, ids};
 pub(crate) use participant::{Admission, Outgoing};
 use participant::{Participant, Side};
+pub(crate) use signal::server_info;
 
 /// Commands that wait for a busy room. A sender waits for a place.
 const COMMANDS: usize = 1024;

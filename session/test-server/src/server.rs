@@ -8,13 +8,14 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 use tokio::runtime::Runtime;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::room::{Command, RoomView};
+use crate::agents::{self, AgentEntry, AgentLog, Event, WorkerView};
+use crate::room::{Command, RoomConfig, RoomView};
 use crate::tokens::TokenBuilder;
-use crate::{Faults, Options, Shared, ids, rtc, wait_while_silent};
+use crate::{Faults, Options, Shared, ids, rtc, twirp, wait_while_silent};
 
 /// How long `kill` waits for the server's threads. They hold nothing that takes time.
 const KILL_DEADLINE: Duration = Duration::from_secs(5);
@@ -24,6 +25,7 @@ pub struct TestServer {
     options: Options,
     port: u16,
     faults: Arc<Faults>,
+    agent_log: Arc<AgentLog>,
     changes: watch::Sender<u64>,
     running: Option<Running>,
 }
@@ -57,10 +59,17 @@ impl TestServer {
     /// As `start`.
     pub fn start_blocking(options: Options) -> std::io::Result<Self> {
         let (changes, _) = watch::channel(0);
+        let file = options
+            .agent_log_file
+            .as_ref()
+            .map(std::fs::File::create)
+            .transpose()?;
+        let agent_log = Arc::new(AgentLog::new(file));
         let mut server = Self {
             port: options.port,
             options,
             faults: Arc::default(),
+            agent_log,
             changes,
             running: None,
         };
@@ -76,15 +85,17 @@ impl TestServer {
             .thread_name("livekit-double")
             .enable_all()
             .build()?;
-        let (notices, _inbox) = mpsc::unbounded_channel();
+        let (dispatcher, events) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             options: self.options.clone(),
             faults: self.faults.clone(),
             node: ids::new("ND_"),
             rooms: Default::default(),
-            notices,
+            agent_log: self.agent_log.clone(),
+            dispatcher,
             changes: self.changes.clone(),
         });
+        runtime.spawn(agents::run(shared.clone(), events));
         let router = router(shared.clone());
         runtime.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener)
@@ -262,6 +273,105 @@ impl TestServer {
         })
     }
 
+    /// What went between workers and the server so far.
+    pub fn agent_log(&self) -> Vec<AgentEntry> {
+        self.agent_log.entries()
+    }
+
+    /// Waits until `find` finds something in the agent log. `what` is for the error's text.
+    ///
+    /// # Errors
+    /// It found nothing within `deadline`.
+    pub async fn wait_for_agent_log<T>(
+        &self,
+        what: &str,
+        deadline: Duration,
+        find: impl Fn(&[AgentEntry]) -> Option<T>,
+    ) -> Result<T, TimedOut> {
+        let last = || {
+            self.agent_log()
+                .iter()
+                .map(|entry| format!("\n{}", entry.to_json()))
+                .collect()
+        };
+        self.wait(what, deadline, || find(&self.agent_log()), last)
+            .await
+    }
+
+    /// The workers that are registered now.
+    pub async fn workers(&self) -> Vec<WorkerView> {
+        let (reply, answer) = oneshot::channel();
+        self.tell_dispatcher(Event::ListWorkers { reply });
+        answer.await.unwrap_or_default()
+    }
+
+    /// Waits until as many workers are registered.
+    ///
+    /// # Errors
+    /// There were not within `deadline`.
+    pub async fn wait_for_workers(
+        &self,
+        count: usize,
+        deadline: Duration,
+    ) -> Result<Vec<WorkerView>, TimedOut> {
+        let mut changes = self.changes.subscribe();
+        let search = async {
+            loop {
+                changes.borrow_and_update();
+                let workers = self.workers().await;
+                if workers.len() == count {
+                    return workers;
+                }
+                _ = changes.changed().await;
+            }
+        };
+        let found = tokio::time::timeout(deadline, search).await;
+        found.map_err(|_| TimedOut {
+            what: format!("{count} workers"),
+            waited: deadline,
+            last: String::new(),
+        })
+    }
+
+    /// Sends an agent to a room, as the dispatch service does; the room is made if it is not there.
+    pub async fn dispatch(
+        &self,
+        room: &str,
+        agent_name: &str,
+        metadata: &str,
+    ) -> Option<crate::proto::AgentDispatch> {
+        let running = self.running.as_ref()?;
+        {
+            let _inside = running.runtime.enter();
+            running
+                .shared
+                .room_or_new(room, RoomConfig::default())
+                .ok()?;
+        }
+        let (reply, answer) = oneshot::channel();
+        let request = Box::new(crate::proto::CreateAgentDispatchRequest {
+            agent_name: agent_name.to_owned(),
+            room: room.to_owned(),
+            metadata: metadata.to_owned(),
+            ..Default::default()
+        });
+        self.tell_dispatcher(Event::CreateDispatch { request, reply });
+        answer.await.ok().flatten()
+    }
+
+    /// Tells the worker of a job that the job is over.
+    pub fn terminate_job(&self, job: &str) {
+        self.tell_dispatcher(Event::TerminateJob {
+            job: job.to_owned(),
+        });
+    }
+
+    fn tell_dispatcher(&self, event: Event) {
+        if let Some(running) = &self.running {
+            running.shared.tell_dispatcher(event);
+        }
+    }
+
     /// A fault: closes a client's signalling without a word. Media goes on; the client may resume.
     pub async fn cut_signal(&self, room: &str, identity: &str) {
         let Some(room) = self.running.as_ref().and_then(|r| r.shared.find_room(room)) else {
@@ -296,6 +406,8 @@ fn router(shared: Arc<Shared>) -> Router {
         // No /rtc/v1: clients fall back to /rtc where that one is not found.
         .route("/rtc", get(rtc::connect))
         .route("/rtc/validate", get(rtc::validate))
+        .route("/agent", get(agents::connect))
+        .route("/twirp/{service}/{method}", post(twirp::call))
         .layer(middleware::from_fn_with_state(shared.clone(), silence))
         .with_state(shared)
 }

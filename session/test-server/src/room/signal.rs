@@ -201,8 +201,8 @@ impl Room {
                 self.set_subscribed(sid, &tracks, update.subscribe);
             }
             Request::SyncState(sync) => {
-                for (tracks, is_wanted) in sync.subscription.map(|s| (s.track_sids, s.subscribe)) {
-                    self.set_subscribed(sid, &tracks, is_wanted);
+                if let Some(subscription) = sync.subscription {
+                    self.set_subscribed(sid, &subscription.track_sids, subscription.subscribe);
                 }
             }
             Request::UpdateMetadata(update) => self.update_own(sid, update),

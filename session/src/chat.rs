@@ -1,5 +1,6 @@
 //! The history of a conversation.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 /// Who said it.
@@ -60,10 +61,23 @@ pub enum ChatItem {
     Message(ChatMessage),
 }
 
-/// The history of a conversation, oldest first.
-#[derive(Clone, Debug, Default, PartialEq)]
+impl ChatItem {
+    fn is_instructions(&self) -> bool {
+        let Self::Message(message) = self;
+        message.role == Role::System
+    }
+}
+
+/// The history of a conversation, oldest first. Cloning shares it; the next change of a clone that is shared copies it.
+#[derive(Clone, Debug, Default)]
 pub struct ChatContext {
-    items: Vec<ChatItem>,
+    items: Arc<Vec<ChatItem>>,
+}
+
+impl PartialEq for ChatContext {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.items, &other.items) || self.items == other.items
+    }
 }
 
 impl ChatContext {
@@ -74,7 +88,36 @@ impl ChatContext {
 
     /// Adds to the end.
     pub fn push(&mut self, message: ChatMessage) {
-        self.items.push(ChatItem::Message(message));
+        Arc::make_mut(&mut self.items).push(ChatItem::Message(message));
+    }
+
+    /// Puts instructions in front, in the place of those that are there.
+    pub fn set_instructions(&mut self, instructions: impl Into<String>) {
+        let message = ChatItem::Message(ChatMessage::new(Role::System, instructions));
+        let items = Arc::make_mut(&mut self.items);
+        match items.first_mut() {
+            Some(first) if first.is_instructions() => *first = message,
+            _ => items.insert(0, message),
+        }
+    }
+
+    /// Forgets the oldest entries beyond `len`. Instructions stay, and are not counted.
+    pub fn truncate(&mut self, len: usize) {
+        let kept = usize::from(self.items.first().is_some_and(ChatItem::is_instructions));
+        let excess = self.items.len().saturating_sub(kept + len);
+        if excess > 0 {
+            Arc::make_mut(&mut self.items).drain(kept..kept + excess);
+        }
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
     }
 
     /// All entries.
@@ -94,4 +137,38 @@ impl ChatContext {
 pub(crate) fn id(prefix: &str) -> String {
     let tail = std::iter::repeat_with(fastrand::alphanumeric).take(12);
     prefix.chars().chain(tail).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(context: &ChatContext) -> Vec<&str> {
+        context.messages().map(|m| m.text.as_str()).collect()
+    }
+
+    #[test]
+    fn a_clone_does_not_see_later_messages() {
+        let mut context = ChatContext::new();
+        context.push(ChatMessage::new(Role::User, "one"));
+        let before = context.clone();
+        context.push(ChatMessage::new(Role::Assistant, "two"));
+        assert_eq!(texts(&before), ["one"]);
+        assert_eq!(texts(&context), ["one", "two"]);
+        assert_ne!(before, context);
+    }
+
+    #[test]
+    fn instructions_stay_in_front_and_are_there_once() {
+        let mut context = ChatContext::new();
+        context.push(ChatMessage::new(Role::User, "one"));
+        context.set_instructions("be brief");
+        context.set_instructions("be very brief");
+        context.push(ChatMessage::new(Role::Assistant, "two"));
+        context.push(ChatMessage::new(Role::User, "three"));
+        context.truncate(2);
+        assert_eq!(texts(&context), ["be very brief", "two", "three"]);
+        context.truncate(5);
+        assert_eq!(context.len(), 3);
+    }
 }

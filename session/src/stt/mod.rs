@@ -199,4 +199,12 @@ impl SttInput {
     pub async fn send(&self, command: SttCommand) -> bool {
         self.0.send(command).await.is_ok()
     }
+
+    /// Sends if there is room.
+    ///
+    /// # Errors
+    /// The command, if there is none or the stream is over.
+    pub fn try_send(&self, command: SttCommand) -> Result<(), SttCommand> {
+        self.0.try_send(command).map_err(|error| error.into_inner())
+    }
 }

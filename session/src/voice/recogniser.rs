@@ -1,0 +1,305 @@
+//! The recogniser of a session, whichever kind it is.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::stt::{
+    ClipTimes, FailedSegment, RecognizeOptions, RecognizerOptions, SegmentRecognizer, SharedStt,
+    SttCommand, SttEvent, SttStream,
+};
+use crate::{AudioFrame, ErrorKind, ProviderError, RetryPolicy};
+
+/// Audio that waits for a stream to open, or for its provider to take it. More is lost, oldest first.
+const BACKLOG: Duration = Duration::from_secs(5);
+
+/// Wait before a broken stream is opened again; it doubles up to the policy's longest. LiveKit Agents 1.8.9: 0.5 s.
+const REOPEN: Duration = Duration::from_millis(500);
+
+pub(super) enum Recogniser {
+    None,
+    /// Takes the segments that the core finds.
+    Segments {
+        recogniser: SegmentRecognizer,
+        events: mpsc::UnboundedReceiver<SttEvent>,
+    },
+    /// Takes the audio as it comes.
+    Stream(Box<Stream>),
+}
+
+/// A recognition stream that is opened again when it breaks.
+pub(super) struct Stream {
+    stt: SharedStt,
+    options: RecognizeOptions,
+    retry: RetryPolicy,
+    state: State,
+    backlog: VecDeque<SttCommand>,
+    waiting: Duration,
+    lost: Duration,
+    failures: u32,
+}
+
+enum State {
+    Opening(JoinHandle<Result<SttStream, ProviderError>>),
+    Open(SttStream),
+    Broken {
+        until: Instant,
+    },
+    /// The input was ended.
+    Ending(mpsc::Receiver<SttEvent>),
+    Over,
+}
+
+impl Recogniser {
+    pub(super) fn new(
+        stt: Option<SharedStt>,
+        language: Option<String>,
+        retry: RetryPolicy,
+    ) -> Self {
+        let Some(stt) = stt else {
+            return Self::None;
+        };
+        if stt.capabilities().streaming {
+            return Self::Stream(Box::new(Stream::new(
+                stt,
+                RecognizeOptions { language },
+                retry,
+            )));
+        }
+        let options = RecognizerOptions {
+            retry,
+            language,
+            ..RecognizerOptions::default()
+        };
+        let (recogniser, events) = SegmentRecognizer::new(stt, options);
+        Self::Segments { recogniser, events }
+    }
+
+    pub(super) const fn is_stream(&self) -> bool {
+        matches!(self, Self::Stream(_))
+    }
+
+    /// What it says next; never, if there is none. Losing the call's future loses nothing.
+    pub(super) async fn next(&mut self) -> SttEvent {
+        match self {
+            Self::None => std::future::pending().await,
+            Self::Segments { events, .. } => match events.recv().await {
+                Some(event) => event,
+                None => std::future::pending().await,
+            },
+            Self::Stream(stream) => stream.next().await,
+        }
+    }
+
+    /// What it has said already, without waiting.
+    pub(super) fn try_next(&mut self) -> Option<SttEvent> {
+        match self {
+            Self::None => None,
+            Self::Segments { events, .. } => events.try_recv().ok(),
+            Self::Stream(stream) => match &mut stream.state {
+                State::Open(open) => open.events.try_recv().ok(),
+                State::Ending(events) => events.try_recv().ok(),
+                _ => None,
+            },
+        }
+    }
+
+    pub(super) fn send(&mut self, command: SttCommand) {
+        if let Self::Stream(stream) = self {
+            stream.send(command);
+        }
+    }
+
+    /// A whole utterance.
+    pub(super) fn submit(&self, audio: AudioFrame, times: ClipTimes) {
+        if let Self::Segments { recogniser, .. } = self {
+            recogniser.submit(audio, times);
+        }
+    }
+
+    /// One that failed, once more.
+    pub(super) fn resubmit(&self, failed: FailedSegment) -> bool {
+        if let Self::Segments { recogniser, .. } = self {
+            recogniser.resubmit(failed);
+            return true;
+        }
+        false
+    }
+
+    /// No audio follows. What is there is still recognised.
+    pub(super) fn end_input(&mut self) {
+        if let Self::Stream(stream) = self {
+            stream.end_input();
+        }
+    }
+
+    /// What is open is given up, with its audio.
+    pub(super) fn cancel(&mut self) {
+        match self {
+            Self::None => {}
+            Self::Segments { recogniser, .. } => recogniser.cancel(),
+            Self::Stream(stream) => stream.state = State::Over,
+        }
+    }
+}
+
+impl Stream {
+    fn new(stt: SharedStt, options: RecognizeOptions, retry: RetryPolicy) -> Self {
+        let state = open(&stt, &options, &retry);
+        Self {
+            stt,
+            options,
+            retry,
+            state,
+            backlog: VecDeque::new(),
+            waiting: Duration::ZERO,
+            lost: Duration::ZERO,
+            failures: 0,
+        }
+    }
+
+    fn send(&mut self, command: SttCommand) {
+        if let State::Open(stream) = &self.state
+            && self.backlog.is_empty()
+        {
+            match stream.input.try_send(command) {
+                Ok(()) => return,
+                Err(command) => self.keep(command),
+            }
+        } else if !matches!(self.state, State::Over | State::Ending(_)) {
+            self.keep(command);
+        }
+        self.empty_backlog();
+    }
+
+    fn keep(&mut self, command: SttCommand) {
+        self.waiting += length(&command);
+        self.backlog.push_back(command);
+        while self.waiting > BACKLOG
+            && let Some(oldest) = self.backlog.pop_front()
+        {
+            self.waiting = self.waiting.saturating_sub(length(&oldest));
+            self.lost += length(&oldest);
+        }
+    }
+
+    fn empty_backlog(&mut self) {
+        let State::Open(stream) = &self.state else {
+            return;
+        };
+        if self.lost > Duration::ZERO && stream.input.try_send(SttCommand::Gap(self.lost)).is_ok() {
+            self.lost = Duration::ZERO;
+        }
+        while let Some(command) = self.backlog.pop_front() {
+            let length = length(&command);
+            if let Err(command) = stream.input.try_send(command) {
+                self.backlog.push_front(command);
+                break;
+            }
+            self.waiting = self.waiting.saturating_sub(length);
+        }
+    }
+
+    async fn next(&mut self) -> SttEvent {
+        loop {
+            match &mut self.state {
+                State::Opening(opening) => {
+                    let opened = match opening.await {
+                        Ok(opened) => opened,
+                        Err(_) => Err(self.failure("opening it panicked")),
+                    };
+                    match opened {
+                        Ok(stream) => {
+                            self.state = State::Open(stream);
+                            self.empty_backlog();
+                        }
+                        Err(error) => return self.broken(error),
+                    }
+                }
+                State::Open(stream) => match stream.events.recv().await {
+                    Some(SttEvent::Error {
+                        error,
+                        recoverable: false,
+                    }) => return self.broken(error),
+                    Some(event) => {
+                        if matches!(event, SttEvent::Final(_)) {
+                            self.failures = 0;
+                        }
+                        if !self.backlog.is_empty() {
+                            self.empty_backlog();
+                        }
+                        return event;
+                    }
+                    None => {
+                        let error = self.failure("the recognition stream ended");
+                        return self.broken(error);
+                    }
+                },
+                State::Broken { until } => {
+                    tokio::time::sleep_until(*until).await;
+                    self.state = open(&self.stt, &self.options, &self.retry);
+                }
+                State::Ending(events) => match events.recv().await {
+                    Some(event) => return event,
+                    None => self.state = State::Over,
+                },
+                State::Over => std::future::pending().await,
+            }
+        }
+    }
+
+    fn end_input(&mut self) {
+        self.empty_backlog();
+        let state = std::mem::replace(&mut self.state, State::Over);
+        if let State::Open(SttStream { input, events }) = state {
+            drop(input);
+            self.state = State::Ending(events);
+        }
+    }
+
+    fn failure(&self, message: &str) -> ProviderError {
+        ProviderError::new(self.stt.label(), ErrorKind::Connection, message)
+    }
+
+    fn broken(&mut self, error: ProviderError) -> SttEvent {
+        let doublings = self.failures.min(16);
+        let wait = REOPEN
+            .saturating_mul(1 << doublings)
+            .min(self.retry.max_delay.max(REOPEN));
+        self.failures += 1;
+        self.state = State::Broken {
+            until: Instant::now() + wait,
+        };
+        SttEvent::Error {
+            error,
+            recoverable: false,
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if let State::Opening(opening) = &self.state {
+            opening.abort();
+        }
+    }
+}
+
+fn open(stt: &SharedStt, options: &RecognizeOptions, retry: &RetryPolicy) -> State {
+    let (stt, options, retry) = (stt.clone(), options.clone(), *retry);
+    State::Opening(tokio::spawn(async move {
+        let label = stt.label().to_owned();
+        retry.attempt(&label, stt.stream(&options)).await
+    }))
+}
+
+fn length(command: &SttCommand) -> Duration {
+    match command {
+        SttCommand::Frame(frame) => frame.duration(),
+        SttCommand::Gap(duration) => *duration,
+        SttCommand::Flush => Duration::ZERO,
+    }
+}

@@ -1,0 +1,536 @@
+//! A session in a room: hears one participant, is heard by all, writes transcripts, reads the chat.
+//!
+//! One task follows what happens in the room, another tells the room what happens in the session. Audio takes neither way: the session reads
+//! the track itself.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::agent::{Agent, ChatInput};
+use super::event::{CloseReason, ErrorSource, EventStream, SessionEvent};
+use super::message::Command;
+use super::options::SessionError;
+use super::session::{AgentSession, SessionIo};
+use crate::transport::{
+    Connection, DisconnectReason, Participant, ParticipantKind, PublishOptions, Room, RoomEvent,
+    TextMessage, TextOptions, TextWriter, Track, TrackKind, TrackSource, TransportError,
+};
+use crate::tts::TrackSink;
+use crate::{ErrorKind, ProviderError};
+
+/// Topic of chat messages.
+const CHAT: &str = "lk.chat";
+/// Topic of transcripts.
+const TRANSCRIPTION: &str = "lk.transcription";
+/// Attribute of the agent.
+const AGENT_STATE: &str = "lk.agent.state";
+/// Attributes of transcripts.
+const SEGMENT_ID: &str = "lk.segment_id";
+const TRACK_ID: &str = "lk.transcribed_track_id";
+const FINAL: &str = "lk.transcription_final";
+/// Attribute of another agent's voice that stands for an agent.
+const ON_BEHALF: &str = "lk.publish_on_behalf";
+
+/// Time for one call to the room. A room that is slower loses a transcript, not the conversation.
+const ROOM_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a session takes from a room.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RoomInputOptions {
+    /// Whether anybody is heard. Default true.
+    pub audio: bool,
+    /// Rate at which the room gives audio, in Hz. Default 16,000: what the models and most recognisers take. (LiveKit Agents: 24,000.)
+    pub sample_rate: u32,
+    /// Whether noise is taken out of it first, by RNNoise. Default false: recognisers are trained with noise, and lose more by what is taken out of the voice.
+    pub noise_cancellation: bool,
+    /// Who is heard. Default: the first who is there, of the kinds below; when they leave, the next.
+    pub participant_identity: Option<String>,
+    /// Kinds of participants that are heard. Default: standard, telephone, connector.
+    pub participant_kinds: Vec<ParticipantKind>,
+    /// Whether the session ends when the participant it hears leaves of their own will, refuses a call, or their room is deleted. Default true.
+    pub close_on_disconnect: bool,
+    /// Whether text on the topic `lk.chat` reaches [`Agent::on_chat_message`]. Default true.
+    pub text_input: bool,
+}
+
+impl Default for RoomInputOptions {
+    fn default() -> Self {
+        Self {
+            audio: true,
+            sample_rate: 16_000,
+            noise_cancellation: false,
+            participant_identity: None,
+            participant_kinds: vec![
+                ParticipantKind::Standard,
+                ParticipantKind::Sip,
+                ParticipantKind::Connector,
+            ],
+            close_on_disconnect: true,
+            text_input: true,
+        }
+    }
+}
+
+/// What a session gives to a room.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RoomOutputOptions {
+    /// Whether the agent has a track. Default true.
+    pub audio: bool,
+    /// Of the track, in Hz. Default 48,000: what Opus carries.
+    pub sample_rate: u32,
+    /// Name of the track. Default `roomio_audio`, as LiveKit Agents.
+    pub track_name: String,
+    /// Whether transcripts of both sides are written on the topic `lk.transcription`. Default true.
+    pub transcription: bool,
+}
+
+impl Default for RoomOutputOptions {
+    fn default() -> Self {
+        Self {
+            audio: true,
+            sample_rate: 48_000,
+            track_name: "roomio_audio".to_owned(),
+            transcription: true,
+        }
+    }
+}
+
+impl AgentSession {
+    /// Begins the conversation in a room: hears the first acceptable participant's microphone, publishes the agent's voice, keeps
+    /// the attribute `lk.agent.state`, writes transcripts and reads the chat. Ends when the room does. The room itself stays open; close it, or drop it.
+    ///
+    /// # Errors
+    /// [`SessionError::AlreadyStarted`], and [`SessionError::Transport`] if the voice cannot be published.
+    pub async fn start_in_room(
+        &self,
+        agent: impl Agent + 'static,
+        connection: Connection,
+        input: RoomInputOptions,
+        output: RoomOutputOptions,
+    ) -> Result<(), SessionError> {
+        self.start_in_room_shared(Arc::new(agent), connection, input, output)
+            .await
+    }
+
+    /// [`start_in_room`](Self::start_in_room) with an agent that others hold, too.
+    ///
+    /// # Errors
+    /// As [`start_in_room`](Self::start_in_room).
+    pub async fn start_in_room_shared(
+        &self,
+        agent: Arc<dyn Agent>,
+        connection: Connection,
+        input: RoomInputOptions,
+        output: RoomOutputOptions,
+    ) -> Result<(), SessionError> {
+        let Connection { room, events } = connection;
+        let (mut sink, mut own_track) = (None, String::new());
+        if output.audio && self.inner.options.tts.is_some() {
+            let publish = PublishOptions {
+                name: output.track_name.clone(),
+                sample_rate: output.sample_rate,
+                channels: 1,
+                source: TrackSource::Microphone,
+                // More than the playout's lead, so that it never waits inside the transport.
+                queue: Duration::from_millis(400),
+            };
+            let track =
+                in_time("publishing the agent's voice", room.publish_audio(&publish)).await?;
+            own_track = track.sid();
+            sink = Some(Arc::new(TrackSink::new(track, output.sample_rate, 1)) as _);
+        }
+        let io = SessionIo::in_room(sink, input.sample_rate, input.noise_cancellation);
+        let writer = Writer {
+            room: room.clone(),
+            transcription: output.transcription,
+            own_track,
+            user: watch::channel(Linked::default()).1,
+            segment: crate::chat::id("SG_"),
+            speech: None,
+        };
+        let (linked, user) = watch::channel(Linked::default());
+        let writer = Writer { user, ..writer };
+        let session_events = self.events();
+        self.start_shared(agent.clone(), io)?;
+        // The writer ends with the session's events, the follower with the session or the room.
+        tokio::spawn(writer.run(session_events));
+        let follower = Follower {
+            session: self.downgrade(),
+            agent,
+            room,
+            input,
+            linked,
+            hooks: JoinSet::new(),
+        };
+        tokio::spawn(follower.run(events, self.over()));
+        Ok(())
+    }
+}
+
+/// Who is heard.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Linked {
+    identity: Option<String>,
+    /// Of the microphone.
+    track: Option<String>,
+}
+
+/// Follows the room.
+struct Follower {
+    session: std::sync::Weak<super::session::Handle>,
+    agent: Arc<dyn Agent>,
+    room: Arc<dyn Room>,
+    input: RoomInputOptions,
+    linked: watch::Sender<Linked>,
+    hooks: JoinSet<()>,
+}
+
+impl Follower {
+    async fn run(
+        mut self,
+        mut events: mpsc::UnboundedReceiver<RoomEvent>,
+        mut over: watch::Receiver<bool>,
+    ) {
+        for participant in self.room.participants() {
+            self.joined(participant).await;
+        }
+        loop {
+            let event = tokio::select! {
+                biased;
+                _ = over.wait_for(|&over| over) => break,
+                Some(_) = self.hooks.join_next() => continue,
+                event = events.recv() => event,
+            };
+            let reason = match event {
+                Some(RoomEvent::Disconnected(_)) | None => Some(CloseReason::RoomDisconnected),
+                Some(event) => self.on_event(event).await,
+            };
+            if let Some(reason) = reason {
+                if let Some(session) = self.session() {
+                    session.close(reason).await;
+                }
+                break;
+            }
+        }
+        // Whoever asked for the events must not find a sender without a reader.
+        self.hooks.shutdown().await;
+    }
+
+    fn session(&self) -> Option<AgentSession> {
+        self.session.upgrade().map(|inner| AgentSession { inner })
+    }
+
+    /// What follows from an event; gives why the session has to end, if it has.
+    async fn on_event(&mut self, event: RoomEvent) -> Option<CloseReason> {
+        match event {
+            RoomEvent::ParticipantConnected(participant) => self.joined(participant).await,
+            RoomEvent::ParticipantDisconnected {
+                participant,
+                reason,
+            } if self.is_linked(&participant.identity) => {
+                self.unlink();
+                let wanted = matches!(
+                    reason,
+                    DisconnectReason::ClientInitiated
+                        | DisconnectReason::RoomDeleted
+                        | DisconnectReason::UserRejected
+                );
+                if self.input.close_on_disconnect && wanted {
+                    return Some(CloseReason::ParticipantDisconnected);
+                }
+                self.find().await;
+            }
+            RoomEvent::TrackPublished { identity, track } => {
+                if self.is_linked(&identity) && is_microphone(&track) && !track.subscribed {
+                    self.subscribe(&identity, &track).await;
+                }
+            }
+            RoomEvent::TrackSubscribed { identity, track } => {
+                if self.is_linked(&identity) && is_microphone(&track) {
+                    self.listen(&track).await;
+                }
+            }
+            RoomEvent::TrackUnsubscribed { sid, .. } | RoomEvent::TrackUnpublished { sid, .. } => {
+                if self.linked.borrow().track.as_ref() == Some(&sid) {
+                    self.deafen();
+                }
+            }
+            RoomEvent::TrackMuted { sid, .. } => self.mute(&sid, true),
+            RoomEvent::TrackUnmuted { sid, .. } => self.mute(&sid, false),
+            RoomEvent::Text(message) if message.topic == CHAT && self.input.text_input => {
+                self.chat(message);
+            }
+            _ => {}
+        }
+        None
+    }
+
+    async fn joined(&mut self, participant: Participant) {
+        if self.linked.borrow().identity.is_none() && self.is_acceptable(&participant) {
+            self.link(&participant).await;
+        }
+        if let Some(session) = self.session() {
+            let agent = self.agent.clone();
+            self.hooks.spawn(async move {
+                let hook = agent.on_participant_connected(&session, &participant);
+                if AssertUnwindSafe(hook).catch_unwind().await.is_err() {
+                    tracing::error!("on_participant_connected panicked");
+                }
+            });
+        }
+    }
+
+    fn is_acceptable(&self, participant: &Participant) -> bool {
+        let local = self.room.local_participant().identity;
+        let wanted = self.input.participant_identity.as_ref();
+        wanted.is_none_or(|wanted| *wanted == participant.identity)
+            && self.input.participant_kinds.contains(&participant.kind)
+            && participant.identity != local
+            // It speaks with the agent's own voice.
+            && participant.attributes.get(ON_BEHALF) != Some(&local)
+    }
+
+    fn is_linked(&self, identity: &str) -> bool {
+        self.linked.borrow().identity.as_deref() == Some(identity)
+    }
+
+    async fn find(&mut self) {
+        let next = self
+            .room
+            .participants()
+            .into_iter()
+            .find(|participant| self.is_acceptable(participant));
+        if let Some(participant) = next {
+            self.link(&participant).await;
+        }
+    }
+
+    async fn link(&mut self, participant: &Participant) {
+        self.linked.send_modify(|linked| {
+            linked.identity = Some(participant.identity.clone());
+        });
+        if let Some(track) = participant.tracks.iter().find(|track| is_microphone(track)) {
+            if track.subscribed {
+                self.listen(track).await;
+            } else {
+                self.subscribe(&participant.identity, track).await;
+            }
+        }
+    }
+
+    fn unlink(&mut self) {
+        self.deafen();
+        self.linked.send_modify(|linked| linked.identity = None);
+    }
+
+    async fn subscribe(&self, identity: &str, track: &Track) {
+        if !self.input.audio {
+            return;
+        }
+        let asked = self.room.set_subscribed(identity, &track.sid, true);
+        if let Err(error) = in_time("subscribing", asked).await {
+            self.failed(&error);
+        }
+    }
+
+    async fn listen(&mut self, track: &Track) {
+        if !self.input.audio || self.linked.borrow().track.as_ref() == Some(&track.sid) {
+            return;
+        }
+        let rate = self.input.sample_rate;
+        match in_time("opening audio", self.room.open_audio(&track.sid, rate, 1)).await {
+            Ok(frames) => {
+                self.linked
+                    .send_modify(|linked| linked.track = Some(track.sid.clone()));
+                self.send(Command::Hear(Some(frames)));
+                self.send(Command::Mute(track.muted));
+            }
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    /// The user cannot be heard any more: what was said is taken as it is.
+    fn deafen(&mut self) {
+        self.linked.send_modify(|linked| linked.track = None);
+        self.send(Command::Hear(None));
+    }
+
+    fn mute(&self, sid: &str, muted: bool) {
+        if self.linked.borrow().track.as_deref() == Some(sid) {
+            self.send(Command::Mute(muted));
+        }
+    }
+
+    fn chat(&mut self, message: TextMessage) {
+        let heard = self.input.participant_identity.as_ref();
+        if heard.is_some_and(|identity| *identity != message.identity) {
+            return;
+        }
+        let Some(session) = self.session() else {
+            return;
+        };
+        let agent = self.agent.clone();
+        self.hooks.spawn(async move {
+            let message = ChatInput::new(message.text, message.identity);
+            let hook = AssertUnwindSafe(agent.on_chat_message(&session, message)).catch_unwind();
+            let message = match hook.await {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "on_chat_message panicked".to_owned(),
+            };
+            let error = ProviderError::new("agent", ErrorKind::Rejected, message);
+            session.report(ErrorSource::Agent, error);
+        });
+    }
+
+    fn failed(&self, error: &TransportError) {
+        tracing::warn!(%error, "the room failed");
+        if let Some(session) = self.session() {
+            let error = ProviderError::new("room", ErrorKind::Connection, error.to_string());
+            session.report(ErrorSource::Room, error);
+        }
+    }
+
+    fn send(&self, command: Command) {
+        if let Some(session) = self.session() {
+            // A session that is over hears nobody.
+            let _ = session.send(command);
+        }
+    }
+}
+
+/// Tells the room what happens.
+struct Writer {
+    room: Arc<dyn Room>,
+    transcription: bool,
+    own_track: String,
+    user: watch::Receiver<Linked>,
+    /// Of the user's transcript that is open.
+    segment: String,
+    /// The agent's transcript that is open: its speech, its stream, what is written of it.
+    speech: Option<(String, Box<dyn TextWriter>, String)>,
+}
+
+impl Writer {
+    async fn run(mut self, mut events: EventStream) {
+        while let Some(event) = events.recv().await {
+            let written = match event {
+                SessionEvent::AgentStateChanged { new, .. } => {
+                    let state = HashMap::from([(AGENT_STATE.to_owned(), new.as_str().to_owned())]);
+                    in_time("setting attributes", self.room.set_attributes(state)).await
+                }
+                SessionEvent::UserInputTranscribed {
+                    transcript,
+                    is_final,
+                    ..
+                } if self.transcription => self.user_said(&transcript, is_final).await,
+                SessionEvent::AgentTranscript {
+                    speech,
+                    text,
+                    is_final,
+                } if self.transcription => self.agent_says(speech, text, is_final).await,
+                _ => Ok(()),
+            };
+            if let Err(error) = written {
+                tracing::debug!(%error, "the room was not told");
+            }
+        }
+    }
+
+    async fn user_said(&mut self, text: &str, is_final: bool) -> Result<(), TransportError> {
+        let Linked { identity, track } = self.user.borrow().clone();
+        let options = TextOptions {
+            topic: TRANSCRIPTION.to_owned(),
+            attributes: attributes(&self.segment, track.as_deref(), is_final),
+            sender: identity,
+            ..TextOptions::default()
+        };
+        if is_final {
+            self.segment = crate::chat::id("SG_");
+        }
+        in_time("writing a transcript", self.room.send_text(text, &options)).await?;
+        Ok(())
+    }
+
+    async fn agent_says(
+        &mut self,
+        speech: String,
+        text: String,
+        is_final: bool,
+    ) -> Result<(), TransportError> {
+        if self
+            .speech
+            .as_ref()
+            .is_none_or(|(open, ..)| *open != speech)
+        {
+            if text.is_empty() {
+                return Ok(());
+            }
+            let options = TextOptions {
+                topic: TRANSCRIPTION.to_owned(),
+                attributes: attributes(&crate::chat::id("SG_"), self.track(), false),
+                ..TextOptions::default()
+            };
+            let opened = in_time("opening a transcript", self.room.stream_text(&options)).await?;
+            self.speech = Some((speech, opened, String::new()));
+        }
+        let Some((_, writer, written)) = &mut self.speech else {
+            return Ok(());
+        };
+        // The last event has the whole text; what is new of it is its end.
+        let new = match is_final {
+            true => text.strip_prefix(written.as_str()).unwrap_or_default(),
+            false => text.as_str(),
+        };
+        if !new.is_empty() {
+            in_time("writing a transcript", writer.write(new)).await?;
+            written.push_str(new);
+        }
+        if is_final && let Some((_, writer, _)) = self.speech.take() {
+            let end = HashMap::from([(FINAL.to_owned(), "true".to_owned())]);
+            in_time("closing a transcript", writer.close(end)).await?;
+        }
+        Ok(())
+    }
+
+    fn track(&self) -> Option<&str> {
+        Some(self.own_track.as_str()).filter(|sid| !sid.is_empty())
+    }
+}
+
+fn attributes(segment: &str, track: Option<&str>, is_final: bool) -> HashMap<String, String> {
+    let track = track.map(|sid| (TRACK_ID.to_owned(), sid.to_owned()));
+    [
+        (SEGMENT_ID.to_owned(), segment.to_owned()),
+        (FINAL.to_owned(), is_final.to_string()),
+    ]
+    .into_iter()
+    .chain(track)
+    .collect()
+}
+
+fn is_microphone(track: &Track) -> bool {
+    // Telephone bridges do not say what their audio is.
+    track.kind == TrackKind::Audio
+        && matches!(track.source, TrackSource::Microphone | TrackSource::Unknown)
+}
+
+async fn in_time<T>(
+    what: &'static str,
+    call: impl Future<Output = Result<T, TransportError>>,
+) -> Result<T, TransportError> {
+    tokio::time::timeout(ROOM_TIMEOUT, call)
+        .await
+        .unwrap_or(Err(TransportError::Timeout {
+            what,
+            after: ROOM_TIMEOUT,
+        }))
+}

@@ -83,6 +83,10 @@ pub(crate) fn run(data: &[u8]) -> Option<Heard> {
                 }
             }
             10 if variant % 4 == 1 => Input::AgentInterruptible(odd),
+            10 if variant % 4 == 3 => {
+                let far = if odd { u64::MAX } else { 0 };
+                Input::AudioAge(SampleCount(far ^ (u64::from(b) * 100)))
+            }
             10 if variant % 4 == 2 => Input::Words(u32::from(b)),
             10 if odd => Input::AgentStarted,
             10 => Input::AgentStopped,

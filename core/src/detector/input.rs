@@ -73,6 +73,12 @@ pub enum Input {
     /// Shorter than `min_silence_duration`, they are heard as silence. Longer, open speech ends here
     /// and the models start afresh behind them.
     Gap(SampleCount),
+    /// How long ago the audio that comes from here on was spoken: what packets, network and jitter buffer cost it on its way.
+    /// 0 until it is said.
+    ///
+    /// The wait that ends a turn counts from when the user fell silent, so it is that much shorter here, as far as the end of speech has been
+    /// found by then (`min_silence_duration`). The time that models and transcripts are given is not. Ages of more than a minute are taken as one.
+    AudioAge(SampleCount),
     /// What the caller's own clock says, in samples of the stream's rate; where it started does not matter. To be sent now and
     /// then, whether frames come or not.
     ///

@@ -12,6 +12,7 @@ mod tune;
 mod turn_history;
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use crate::config::{DetectorConfig, Parsed, check_downmix};
 use crate::endpointer::{Endpointer, EndpointerConfig, TurnOutput};
@@ -246,6 +247,10 @@ impl Detector {
             Input::Gap(duration) => {
                 self.progress += 1;
                 self.gap(duration, duration < self.parsed().min_silence);
+            }
+            Input::AudioAge(age) => {
+                let minute = self.format.rate.samples(Duration::from_secs(60));
+                self.endpointer.audio_age(age.min(minute), now);
             }
             Input::Clock(at) => self.clock(at),
         }

@@ -38,6 +38,8 @@ pub(super) struct Rules {
     pub(super) text_timeout: Option<SampleCount>,
     /// The same for the transcript; `None` if there is no source of text.
     pub(super) transcript_wait: Option<SampleCount>,
+    /// How old audio is when it comes.
+    pub(super) age: SampleCount,
 }
 
 /// Where the turn ends if nothing more happens, and the record of why.
@@ -85,6 +87,9 @@ impl Turn {
     /// All delays run from `last_voiced`, so waiting for the segmenter, the models and the transcript goes
     /// on at the same time; the largest wins, they never add up. `ended` bounds the result from below: no
     /// turn ends in speech. Every other term is at most `last_voiced + max`.
+    ///
+    /// The wait that is chosen is the user's, who fell silent `age` before it was heard here: it is that much
+    /// shorter. The times of the models and of the transcript are for work that begins when it is heard, and are not.
     fn decide_from(&self, ended: SamplePos, rules: &Rules) -> Decision {
         use TurnEndReason::{Complete, NoAnswer, NoTranscript, Silence, Unfinished};
 
@@ -121,7 +126,7 @@ impl Turn {
             _ => Wait::Min,
         };
         let mut decision = Decision {
-            at: after(chosen),
+            at: after(SampleCount(chosen.0.saturating_sub(rules.age.0))),
             wait,
             reason,
             votes,

@@ -15,7 +15,7 @@ use crate::event::{
     TurnQuery, TurnQueryCancelled, Wait,
 };
 use crate::turn::AnswerRule;
-use crate::units::{Probability, SamplePos};
+use crate::units::{Probability, SampleCount, SamplePos};
 pub(crate) use config::{AudioModel, EndpointerConfig};
 use decision::{Rules, Turn};
 use delay::DelayPolicy;
@@ -73,6 +73,8 @@ pub(crate) struct TurnStats {
 ///   the largest decides. See [`Turn::decide`] for all the arithmetic.
 /// * **Bound.** A turn ends at most `max_delay` plus one window after the anchor, or with the end of its
 ///   speech if the segmenter took longer than that to see it. The ceiling and the host may end it earlier.
+/// * **Age.** Audio that is old when it comes makes the chosen wait that much shorter, so that it counts from when the
+///   user fell silent. It never ends a turn in speech, and gives no model less time.
 /// * **Going on.** Speech before the deadline cancels it. A decision that falls while speech seems to begin
 ///   waits for the next window to tell, once, and at most one window long.
 /// * **Model.** The audio model is asked as early as `query_after_windows` into a pause, and again at the fixed
@@ -109,6 +111,8 @@ pub(crate) struct Endpointer {
     cut: Option<SamplePos>,
     verdict: Option<bool>,
     expectation: Expectation,
+    /// How old audio is when it comes.
+    age: SampleCount,
     outbox: Outbox,
     stats: TurnStats,
 }
@@ -139,6 +143,7 @@ impl Endpointer {
             cut: None,
             verdict: None,
             expectation: Expectation::Free,
+            age: SampleCount::ZERO,
             outbox: Outbox::default(),
             stats: TurnStats::default(),
         }
@@ -369,6 +374,13 @@ impl Endpointer {
         }
     }
 
+    /// Audio is this old when it comes, from now on; a decision that waits is made anew.
+    pub(crate) fn audio_age(&mut self, age: SampleCount, now: SamplePos) {
+        self.advance(now);
+        self.age = age;
+        self.settle();
+    }
+
     // Time.
 
     /// The position [`advance`](Self::advance) has to be called with next, at the latest.
@@ -399,6 +411,8 @@ impl Endpointer {
         map: impl Fn(SamplePos) -> SamplePos,
     ) {
         let threshold = self.config.model.map(|model| model.threshold);
+        let (from, to) = (self.config.rate.hz(), config.rate.hz());
+        self.age.0 = (self.age.0.saturating_mul(u64::from(to))).div_ceil(u64::from(from));
         self.config = config;
         // The host's, if it has set one: a change of rate is no reason to forget it.
         if let (Some(model), Some(threshold)) = (&mut self.config.model, threshold) {
@@ -524,6 +538,7 @@ impl Endpointer {
             audio_timeout,
             text_timeout,
             transcript_wait: self.config.transcript_wait,
+            age: self.age,
         }
     }
 

@@ -22,6 +22,8 @@ pub(super) enum Op {
     Clear,
     Finish,
     Threshold(Probability),
+    /// Audio is this old from now on.
+    Age(u64),
 }
 
 /// What is driven: the endpointer, or its oracle.
@@ -113,6 +115,7 @@ impl Machine for Stepped {
             Op::Clear => endpointer.clear(now),
             Op::Finish => endpointer.finish(now, TurnEndReason::EndOfInput),
             Op::Threshold(p) => endpointer.set_model_threshold(p),
+            Op::Age(age) => endpointer.audio_age(SampleCount(age), now),
         }
     }
 
@@ -220,6 +223,7 @@ impl Machine for Doubling {
         let op = match op {
             Op::Transcript(back) => Op::Transcript(back.map(|back| back * self.factor)),
             Op::Text(turn, vote, back) => Op::Text(turn, vote, back.map(|back| back * self.factor)),
+            Op::Age(age) => Op::Age(age * self.factor),
             op => op,
         };
         self.inner.host(op, position * self.factor);

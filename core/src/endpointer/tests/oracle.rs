@@ -60,6 +60,8 @@ pub(super) struct Oracle {
     speech_open: bool,
     pending: bool,
     cut: Option<u64>,
+    /// How old audio is when it comes.
+    age: u64,
     stats: TurnStats,
     /// A copy that only looks where its turn would end.
     imagined: bool,
@@ -84,6 +86,7 @@ impl Oracle {
             speech_open: false,
             pending: false,
             cut: None,
+            age: 0,
             stats: TurnStats::default(),
             imagined: false,
             out: Default::default(),
@@ -237,7 +240,7 @@ impl Oracle {
             wait.is_some_and(|wait| !has_come && silent < wait.min(max))
         };
         turn.ended.is_some()
-            && silent >= self.chosen(turn)
+            && silent + self.age >= self.chosen(turn)
             && !patient(audio, turn.answered.is_some())
             && !patient(text, turn.said.is_some())
             && !patient(
@@ -276,7 +279,8 @@ impl Oracle {
         };
         let said = turn.said.map(|vote| vote.answered_at.0);
         let steps = [
-            (up(chosen), rule),
+            // The only wait that is the user's.
+            (up(chosen.saturating_sub(self.age)), rule),
             (
                 come(audio, turn.answered.map(|answered| answered.0)),
                 Wait::Model,
@@ -335,6 +339,7 @@ impl Oracle {
             (other.min, other.max) = other.delays(turn);
             other.expectation = Expectation::Free;
             other.config.transcript_wait = None;
+            other.age = 0;
             turn.ended = Some(anchor);
             turn.new_pause();
         });
@@ -439,7 +444,7 @@ impl Oracle {
     fn next_stop(&self) -> u64 {
         let tick = (self.now / TICK + 1) * TICK;
         let odd = self.turn.iter().flat_map(|turn| {
-            let graded = turn.anchor + self.chosen(turn);
+            let graded = turn.anchor + self.chosen(turn).saturating_sub(self.age);
             let released = turn.held.map(|since| since + self.config.window.0);
             [Some(graded), released].into_iter().flatten()
         });
@@ -661,6 +666,7 @@ impl Machine for Oracle {
                     model.threshold = p;
                 }
             }
+            Op::Age(age) => self.age = age,
             Op::AgentStart | Op::AgentStop | Op::Verdict(_) => {}
         }
         self.look();

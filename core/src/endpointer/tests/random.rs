@@ -47,6 +47,8 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Clear),
         1 => Just(Op::Finish),
         1 => probability().prop_map(Op::Threshold),
+        // Some odd, some longer than the delays.
+        2 => prop_oneof![4 => 0..6_000u64, 1 => Just(100_000u64)].prop_map(Op::Age),
     ]
 }
 
@@ -203,6 +205,10 @@ proptest! {
     #[test]
     fn a_decision_falls_within_max_delay_and_one_window(config in config(any_delays(), any_rule()), script in script()) {
         let heard = drive(&mut Stepped::new(config, 0, 0), &script, 0);
+        let oldest = script.iter().flat_map(|run| &run.host).fold(0, |oldest, (_, _, op)| match op {
+            Op::Age(age) => oldest.max(*age),
+            _ => oldest,
+        });
         for end in ends(&heard) {
             prop_assert!(end.start <= end.last_voiced && end.last_voiced <= end.decided_at, "{:?}", end);
             // The segmenter below needs MIN_SILENCE windows to see the end of speech. A longer delay that an expectation had
@@ -214,7 +220,7 @@ proptest! {
             prop_assert!(end.delay().0 <= slowest + WINDOW, "{:?}", end);
             prop_assert!(end.min_delay <= end.max_delay, "{:?}", end);
             if !matches!(end.wait, Wait::Ceiling | Wait::Flush) {
-                prop_assert!(end.delay() >= end.min_delay, "{:?}", end);
+                prop_assert!(end.delay().0 + oldest >= end.min_delay.0, "{:?}", end);
             }
             if let Some(max_turn) = config.max_turn {
                 // A turn shorter than the dip after a cut, or than an onset, ends when it is known to exist.

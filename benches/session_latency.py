@@ -35,13 +35,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "session/tests/pyth
 
 from human import RATE, Clip, Human, Samples, Server, in_room, vad_ends, write_wav
 from livekit import rtc
-from stage import FIXTURES, HERE, Missing, Running, built, server, worker
+from stage import HERE, Missing, Running, built, endings, server, worker
 
 TITLES = {"ours": "listenkit", "peer": "livekit-agents 1.8.9", "echo": "echo (transport)"}
 MIN_DELAY = 0.5
 """Seconds of `min_endpointing_delay` of both agents."""
-CLIPS = ((0, 177_600), (481_440, 554_400), (711_360, 795_360))
-"""Pieces of conversation-en with one ending each: "... your response.", "No.", "Goodbye!", with the room tone around."""
 REPLY = 8.0
 """Seconds to wait for a reply; max_endpointing_delay is 3."""
 
@@ -63,9 +61,7 @@ def ends_by_vad(clip: Clip) -> Clip:
 
 
 def clips(ends: str) -> list[Clip]:
-    whole = Clip.read(FIXTURES / "conversation-en/audio.wav")
-    parts = [whole.part(*span) for span in CLIPS]
-    return [ends_by_vad(p) if ends == "vad" else p for p in parts]
+    return [ends_by_vad(clip) if ends == "vad" else clip for clip in endings()]
 
 
 async def jitter_buffer(human: Human) -> float | None:

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """The peer: a livekit-agents 1.8.9 worker that does the job of our `voice_agent` example with instant providers.
 
-Recognition, model and voice answer at once and without a network: every utterance is recognised as "turn N", the reply repeats it, the voice is a tone.
+Recognition, model and voice answer at once and without a network: every utterance is recognised as "turn N", the reply repeats it word by word, the voice
+is a tone of 60 ms a character.
 The VAD is LiveKit's local one, the turn ends by silence (0.5 s), nothing is asked of a cloud. Its behaviour is the oracle of what a room can see.
 
     LIVEKIT_URL=... LIVEKIT_API_KEY=... LIVEKIT_API_SECRET=... python peer_worker.py start
 
 Options come by environment, because job processes inherit it: PEER_NAME (name to dispatch by), PEER_MARKS (a file: one JSON line per stage of a turn,
-with `time.monotonic()`), PEER_REPLY_SECONDS (length of the tone), PEER_IDLE (idle job processes).
+with `time.monotonic()`), PEER_IDLE (idle job processes).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import time
 from array import array
 from typing import Any
@@ -41,8 +43,9 @@ from livekit.agents import (
 
 NAME = os.environ.get("PEER_NAME", "peer")
 MARKS = os.environ.get("PEER_MARKS")
-REPLY_SECONDS = float(os.environ.get("PEER_REPLY_SECONDS", "1.0"))
 RATE = 24_000
+PER_CHARACTER = 0.06
+"""Seconds of tone for each character: a quick speaker, and what our `ToneTts` does."""
 
 
 def mark(stage: str, **fields: Any) -> None:
@@ -72,7 +75,7 @@ class InstantStt(stt.STT[Any]):
 
 
 class EchoLlm(llm.LLM[Any]):
-    """Says "You said: " and what the user said last."""
+    """Says "You said: " and what the user said last, word by word."""
 
     def chat(self, *, chat_ctx: ChatContext, tools: Any = None, conn_options: Any = None, **_: Any) -> llm.LLMStream:
         options = conn_options or DEFAULT_API_CONNECT_OPTIONS
@@ -83,8 +86,10 @@ class EchoStream(llm.LLMStream):
     async def _run(self) -> None:
         mark("llm")
         said = [item.text_content for item in self._chat_ctx.items if isinstance(item, ChatMessage) and item.role == "user"]
-        delta = llm.ChoiceDelta(role="assistant", content=f"You said: {said[-1] if said else 'nothing'}.")
-        self._event_ch.send_nowait(llm.ChatChunk(id=utils.shortuuid(), delta=delta))
+        reply = f"You said: {said[-1] if said else 'nothing'}"
+        for word in re.findall(r"\S+\s*", reply):
+            delta = llm.ChoiceDelta(role="assistant", content=word)
+            self._event_ch.send_nowait(llm.ChatChunk(id=utils.shortuuid(), delta=delta))
 
 
 class ToneTts(tts.TTS[Any]):
@@ -92,8 +97,8 @@ class ToneTts(tts.TTS[Any]):
 
     def __init__(self) -> None:
         super().__init__(capabilities=tts.TTSCapabilities(streaming=False), sample_rate=RATE, num_channels=1)
-        count = round(REPLY_SECONDS * RATE)
-        self.tone = array("h", (round(8000 * math.sin(2 * math.pi * 440 * i / RATE)) for i in range(count))).tobytes()
+        # One second holds whole periods, so pieces of it can be joined.
+        self.second = array("h", (round(8000 * math.sin(2 * math.pi * 440 * i / RATE)) for i in range(RATE))).tobytes()
 
     def synthesize(
         self, text: str, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
@@ -109,7 +114,9 @@ class ToneStream(tts.ChunkedStream):
         output_emitter.initialize(
             request_id=utils.shortuuid(), sample_rate=RATE, num_channels=1, mime_type="audio/pcm"
         )
-        output_emitter.push(voice.tone)
+        length = 2 * round(PER_CHARACTER * len(self.input_text.strip()) * RATE)
+        tone = voice.second * (length // len(voice.second) + 1)
+        output_emitter.push(tone[:length])
         output_emitter.flush()
 
 

@@ -22,13 +22,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from human import Server
+from human import Clip, Server
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 FIXTURES = ROOT / "fixtures"
 SECRET = "a-secret-of-at-least-32-characters"
 TICKS = os.sysconf("SC_CLK_TCK")
+
+
+ENDINGS = ((0, 177_600), (481_440, 554_400), (726_000, 795_360))
+"""Pieces of the fixture conversation-en with one ending each: "... your response.", "No.", "Goodbye!", with the room tone around."""
+
+
+def endings() -> list[Clip]:
+    whole = Clip.read(FIXTURES / "conversation-en/audio.wav")
+    return [whole.part(*span) for span in ENDINGS]
 
 
 class Missing(Exception):
@@ -86,17 +95,18 @@ class Running:
             time.sleep(0.05)
 
     def stop(self, grace: float = 10.0) -> int:
-        """Ends it: politely, then with its whole group; its exit code."""
+        """Ends it: politely, then with all that came from it; its exit code."""
+        family = tree(self.pid)
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
             self.process.wait(grace)
         except subprocess.TimeoutExpired:
-            pass
-        try:
-            os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+            family |= tree(self.pid)
+        for pid in family:
+            # Only what is still the same process: its number may be another's by now.
+            if (left := process(pid)) is not None and left.command == family[pid].command:
+                os.kill(pid, signal.SIGKILL)
         code = self.process.wait()
         if os.environ.get("KEEP_LOGS") is None:
             self.log.unlink(missing_ok=True)

@@ -1,8 +1,11 @@
 //! Voices: traits, sentence chunking for engines that take whole texts, playout with exact positions.
 
+mod chunker;
 mod convert;
+mod filter;
 mod heard;
 mod playout;
+mod sentence;
 mod sink;
 
 use std::sync::Arc;
@@ -10,7 +13,10 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+pub use chunker::{ChunkOptions, SentenceChunker};
+pub use filter::TextFilter;
 pub use playout::{Played, Playout, PlayoutOptions, Utterance};
+pub use sentence::{SentenceOptions, SentenceStream};
 pub use sink::{AudioSink, TrackSink};
 
 use crate::{AudioFrame, ProviderError};

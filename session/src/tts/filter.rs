@@ -1,0 +1,253 @@
+//! Takes out of a text what should not be read aloud.
+
+use unicode_segmentation::UnicodeSegmentation;
+
+/// What is taken out before a text is spoken. The history keeps the text as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TextFilter {
+    /// Markdown: headings, list and quote marks, rules, emphasis, code marks; of links and images the address; struck text.
+    pub markdown: bool,
+    /// Emoji and pictographs.
+    pub emoji: bool,
+}
+
+/// Both, as LiveKit Agents 1.8.9 does by default.
+impl Default for TextFilter {
+    fn default() -> Self {
+        Self {
+            markdown: true,
+            emoji: true,
+        }
+    }
+}
+
+impl TextFilter {
+    /// Nothing is taken out.
+    pub const NONE: Self = Self {
+        markdown: false,
+        emoji: false,
+    };
+
+    /// What is spoken of `text`. `line_start` says whether it begins a line: only there a `#` is a heading.
+    ///
+    /// A text may be cut anywhere: a mark whose partner is missing is taken out alone.
+    pub fn apply(self, text: &str, line_start: bool) -> String {
+        let text = match self.markdown {
+            true => text
+                .split_inclusive('\n')
+                .enumerate()
+                .map(|(number, line)| without_markdown(line, line_start || number > 0))
+                .collect(),
+            false => text.to_owned(),
+        };
+        match self.emoji {
+            true => text.graphemes(true).filter_map(without_emoji).collect(),
+            false => text,
+        }
+    }
+}
+
+fn without_markdown(line: &str, line_start: bool) -> String {
+    let mut rest = line;
+    if line_start {
+        let bare = line.trim();
+        let marks: Vec<char> = bare.chars().filter(|c| !c.is_whitespace()).collect();
+        let is_rule = marks.len() >= 3
+            && ['-', '*', '_'].contains(&marks[0])
+            && marks.iter().all(|&mark| mark == marks[0]);
+        if is_rule || bare.starts_with("```") {
+            return line
+                .ends_with('\n')
+                .then_some("\n")
+                .unwrap_or_default()
+                .to_owned();
+        }
+        rest = without_line_mark(line);
+    }
+    let rest = without_struck(rest);
+    let rest = without_addresses(&rest);
+    without_emphasis(&rest)
+}
+
+fn without_line_mark(line: &str) -> &str {
+    let mut rest = line.trim_start();
+    loop {
+        let hashes = rest.len() - rest.trim_start_matches('#').len();
+        let marks = match rest.chars().next() {
+            Some('#') if hashes <= 6 => hashes,
+            Some('-' | '+' | '*' | '>') => 1,
+            _ => return rest,
+        };
+        match rest[marks..].strip_prefix(' ') {
+            Some(after) => rest = after.trim_start(),
+            None => return rest,
+        }
+    }
+}
+
+/// Struck text was taken back by its author.
+fn without_struck(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("~~") {
+        out.push_str(before);
+        match after.split_once("~~") {
+            Some((struck, behind)) if !struck.contains('\n') => rest = behind,
+            _ => rest = after,
+        }
+    }
+    out + rest
+}
+
+/// `[text](address)` and `![text](address)` to their text.
+fn without_addresses(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(open) = rest.find('[') {
+        let link = rest[open..].find("](").and_then(|middle| {
+            let middle = open + middle;
+            let close = rest[middle..].find(')')? + middle;
+            let inner = &rest[open + 1..middle];
+            (!inner.contains('[')).then_some((inner, close))
+        });
+        match link {
+            Some((inner, close)) => {
+                let before = &rest[..open];
+                out.push_str(before.strip_suffix('!').unwrap_or(before));
+                out.push_str(inner);
+                rest = &rest[close + 1..];
+            }
+            None => {
+                out.push_str(&rest[..=open]);
+                rest = &rest[open + 1..];
+            }
+        }
+    }
+    out + rest
+}
+
+/// Takes out backticks, and runs of `*` and `_` that stand at the edge of a word: `2 * 3`, `2*3` and `snake_case` keep theirs.
+fn without_emphasis(text: &str) -> String {
+    let chars: Vec<char> = text.chars().collect();
+    let mut out = String::new();
+    let mut at = 0;
+    while at < chars.len() {
+        let c = chars[at];
+        if c == '`' {
+            at += 1;
+            continue;
+        }
+        if c != '*' && c != '_' {
+            out.push(c);
+            at += 1;
+            continue;
+        }
+        let len = chars[at..].iter().take_while(|&&next| next == c).count();
+        let before = at.checked_sub(1).map(|before| chars[before]);
+        let after = chars.get(at + len).copied();
+        let is_space = |c: Option<char>| c.is_none_or(char::is_whitespace);
+        // Scripts without spaces put the mark between two letters.
+        let is_word = |c: Option<char>| {
+            c.is_some_and(|c| c.is_alphanumeric() && !super::chunker::is_without_spaces(c))
+        };
+        let keep =
+            len > 3 || is_space(before) && is_space(after) || is_word(before) && is_word(after);
+        if keep {
+            out.extend(std::iter::repeat_n(c, len));
+        }
+        at += len;
+    }
+    out
+}
+
+/// `None` for an emoji; the digit of a keycap.
+fn without_emoji(grapheme: &str) -> Option<&str> {
+    let first = grapheme.chars().next()?;
+    if grapheme.ends_with('\u{20e3}') {
+        return grapheme.get(..first.len_utf8());
+    }
+    let is_emoji =
+        is_pictograph(first) || grapheme.contains('\u{fe0f}') && !first.is_alphanumeric();
+    (!is_emoji).then_some(grapheme)
+}
+
+/// The blocks of Unicode 16 whose characters are drawn as emoji: dingbats, miscellaneous symbols, flags, pictographs.
+fn is_pictograph(c: char) -> bool {
+    matches!(c,
+        '\u{2600}'..='\u{27bf}'
+        | '\u{2b1b}' | '\u{2b1c}' | '\u{2b50}' | '\u{2b55}'
+        | '\u{231a}' | '\u{231b}' | '\u{23e9}'..='\u{23fa}'
+        | '\u{fe0f}'
+        | '\u{1f000}'..='\u{1faff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spoken(text: &str) -> String {
+        TextFilter::default().apply(text, true)
+    }
+
+    #[test]
+    fn markdown_leaves_its_text() {
+        for (text, expected) in [
+            ("# A heading", "A heading"),
+            ("#tag stays", "#tag stays"),
+            ("- one\n* two\n+ three", "one\ntwo\nthree"),
+            ("> - quoted list", "quoted list"),
+            ("1. first", "1. first"),
+            ("before\n---\nafter", "before\n\nafter"),
+            (
+                "**bold**, *slanted* and ***both***.",
+                "bold, slanted and both.",
+            ),
+            ("__bold__ and _slanted_", "bold and slanted"),
+            ("_**nested**_ (*so*)", "nested (so)"),
+            (
+                "2 * 3 = 6, 2*3 = 6, snake_case",
+                "2 * 3 = 6, 2*3 = 6, snake_case",
+            ),
+            ("**cut in the", "cut in the"),
+            ("middle**, you see", "middle, you see"),
+            ("see [the page](https://x.y/z_(a) now", "see the page now"),
+            ("![a cat](cat.png) sat", "a cat sat"),
+            ("an [aside] (here)", "an [aside] (here)"),
+            ("run `cargo test`", "run cargo test"),
+            ("```rust\nlet a = 1;\n```\ndone", "\nlet a = 1;\n\ndone"),
+            ("it costs ~~ten~~ eight", "it costs  eight"),
+            ("about ~~ ten", "about  ten"),
+            ("这是**粗体**字", "这是粗体字"),
+        ] {
+            assert_eq!(spoken(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn line_marks_count_only_where_a_line_begins() {
+        assert_eq!(TextFilter::default().apply("- five", false), "- five");
+        assert_eq!(TextFilter::default().apply("is\n- five", false), "is\nfive");
+    }
+
+    #[test]
+    fn emoji_go_and_letters_of_every_script_stay() {
+        for (text, expected) in [
+            ("Hi 👋🏽!", "Hi !"),
+            ("Flag 🇧🇷, family 👩‍👩‍👧, heart ❤️.", "Flag , family , heart ."),
+            ("press 1️⃣", "press 1"),
+            (
+                "क्या है? 価格は5円。 ไทย می‌خواهم",
+                "क्या है? 価格は5円。 ไทย می‌خواهم",
+            ),
+            ("5 € © 10 °C → a", "5 € © 10 °C → a"),
+        ] {
+            assert_eq!(spoken(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_taken_out_unless_asked() {
+        let text = "# **a** 👋\n- [b](c)";
+        assert_eq!(TextFilter::NONE.apply(text, true), text);
+    }
+}

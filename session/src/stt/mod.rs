@@ -1,7 +1,10 @@
 //! Speech recognition: traits, an adapter that makes utterance recognisers stream, one that falls back.
 
 mod adapter;
+mod fallback;
 mod guess;
+mod reconnect;
+mod relay;
 mod segments;
 
 use std::sync::Arc;
@@ -10,6 +13,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 pub use adapter::{StreamAdapter, StreamAdapterOptions};
+pub use fallback::{AvailabilityChanged, FallbackAdapter, FallbackOptions};
+pub use reconnect::Reconnecting;
 pub use segments::{ClipTimes, RecognizerOptions, SegmentRecognizer};
 
 use crate::{AudioFrame, ProviderError};

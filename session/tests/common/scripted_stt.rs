@@ -20,6 +20,7 @@ pub(crate) struct ScriptedStt {
     most_running: AtomicUsize,
 }
 
+#[allow(dead_code, reason = "not every test asks for everything")]
 impl ScriptedStt {
     /// `script` gets the number of the request, from 0, and its clip.
     pub(crate) fn new(script: impl Fn(usize, &AudioFrame) -> Step + Send + Sync + 'static) -> Self {

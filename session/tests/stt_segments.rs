@@ -512,3 +512,118 @@ async fn a_recogniser_that_panics_costs_its_utterance() {
         [Err((9, ErrorKind::Server)), Ok("two words".into())]
     );
 }
+
+/// What a random run did, to be compared with what came out.
+struct Run {
+    seed: u64,
+    submitted: Vec<i16>,
+    cancelled: bool,
+}
+
+/// Submits, guesses, retractions, resubmits, waits and sometimes a cancel, all at random, against a recogniser that answers at random.
+async fn random_run(seed: u64) {
+    let mut dice = fastrand::Rng::with_seed(seed);
+    let odds = (dice.f64() * 0.6, dice.f64() * 0.2, dice.f64() * 0.05);
+    let stt = Arc::new(ScriptedStt::new(move |n, clip| {
+        // Its own dice, for requests come in an order that is not ours.
+        let mut dice = fastrand::Rng::with_seed(seed ^ (n as u64) << 20);
+        let delay = Duration::from_millis(dice.u64(0..400));
+        match dice.f64() {
+            p if p < odds.0 => (delay, Err(ErrorKind::Server)),
+            p if p < odds.0 + odds.1 => (delay, Err(ErrorKind::Rejected)),
+            p if p < odds.0 + odds.1 + odds.2 => says(3_600_000, "hangs"),
+            _ => (delay, Ok(name(clip).to_string())),
+        }
+    }));
+    let max_parallel = dice.usize(1..5);
+    let options = RecognizerOptions {
+        max_parallel,
+        retry: RetryPolicy {
+            max_retries: dice.u32(0..4),
+            timeout: Duration::from_secs(1),
+            ..RetryPolicy::default()
+        },
+        ..RecognizerOptions::default()
+    };
+    let (recognizer, mut events) = SegmentRecognizer::new(stt.clone(), options);
+    let mut run = Run {
+        seed,
+        submitted: Vec::new(),
+        cancelled: false,
+    };
+    let mut given_back = Vec::new();
+    for end in 1..dice.u64(2..60) {
+        let (speech, this) = (seconds(end - 1, end), run.submitted.len() as i16);
+        match dice.u32(0..12) {
+            0..3 => recognizer.speculate(clip(this), speech),
+            3 => recognizer.speculate(clip(-1), seconds(end, end + 1_000)),
+            4 => recognizer.retract(),
+            5 => {
+                if let Some(failed) = recognizer.failed().pop() {
+                    run.submitted.push(name(&failed.audio));
+                    recognizer.resubmit(failed);
+                }
+            }
+            6 if dice.u32(0..20) == 0 => {
+                recognizer.cancel();
+                run.cancelled = true;
+            }
+            _ => {}
+        }
+        if dice.bool() {
+            tokio::time::sleep(Duration::from_millis(dice.u64(0..500))).await;
+        }
+        if dice.u32(0..3) > 0 {
+            run.submitted.push(this);
+            recognizer.submit(clip(this), speech);
+        }
+        given_back.extend(std::iter::from_fn(|| events.try_recv().ok()));
+    }
+    recognizer.finish().await;
+    assert_eq!(recognizer.pending(), 0, "seed {seed}");
+    assert!(stt.most_running() <= max_parallel, "seed {seed}");
+    drop(recognizer);
+    while let Some(event) = events.recv().await {
+        given_back.push(event);
+    }
+    check(&run, &given_back);
+    tokio::time::sleep(MS).await;
+    assert_eq!(stt.running(), 0, "seed {seed}: nothing goes on");
+}
+
+fn check(run: &Run, events: &[SttEvent]) {
+    let seed = run.seed;
+    let mut next = 0;
+    for event in events {
+        let (number, clip) = match event {
+            SttEvent::Final(transcript) => {
+                let named = transcript.text.parse::<i16>().expect("the script's texts");
+                (transcript.segment.expect("it has a number"), named)
+            }
+            SttEvent::SegmentFailed(failed) => {
+                let closed = failed.error.kind == ErrorKind::Closed;
+                assert!(run.cancelled || !closed, "seed {seed}");
+                (failed.number, name(&failed.audio))
+            }
+            _ => continue,
+        };
+        assert_eq!(number, next, "seed {seed}: in order, each once");
+        assert_eq!(
+            clip, run.submitted[next as usize],
+            "seed {seed}: its own answer"
+        );
+        next += 1;
+    }
+    assert_eq!(
+        next as usize,
+        run.submitted.len(),
+        "seed {seed}: all of them"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_happens_each_utterance_is_answered_once_and_in_order() {
+    for seed in 0..400 {
+        random_run(seed).await;
+    }
+}

@@ -187,7 +187,7 @@ def start_worker(kind: str, at: Server, name: str, idle: int = 1, marks: Path | 
     worker = Running(kind, command, env)
     try:
         # The peer imports for some seconds on a busy machine, and its first idle process comes after the imports of its fork server.
-        worker.wait_for("registered worker|worker registered", 60)
+        worker.wait_for(r"\bregistered\b", 60)
     except BaseException:
         worker.stop(1)
         raise

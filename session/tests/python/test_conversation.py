@@ -139,10 +139,6 @@ def test_the_agent_is_an_agent_with_a_microphone(at: Server, agent: Agent) -> No
             identity = await ready(human)
             assert human.all("seen", identity=identity)[0]["kind"] == "PARTICIPANT_KIND_AGENT"
             assert human.all("agent_track")[0]["source"] == "SOURCE_MICROPHONE"
-            # A track that sends nothing while it is silent makes the listener's jitter buffer grow by a second or more.
-            count = len(human.heard.arrivals)
-            await asyncio.sleep(1.0)
-            assert 90 <= len(human.heard.arrivals) - count <= 110
 
     run(test())
 
@@ -151,11 +147,16 @@ def test_chat_is_answered_by_voice_and_in_writing(at: Server, agent: Agent) -> N
     async def test() -> None:
         async with in_room(at, room(), agent=agent.name) as human:
             identity = await ready(human)
-            asked = time.monotonic()
-            await human.chat("hello there")
-            await human.until(lambda: human.heard.onset(asked), SLACK, "a reply to the chat")
-            reply = (await human.until(lambda: final(human, identity, asked), 10, "the reply's transcript"))[0]
-            assert "hello there" in reply["text"]
+            # Three times: a track that sends nothing while it is silent teaches the listener's jitter buffer to wait for more than
+            # a second, from the second reply on.
+            for text in ("hello there", "are you there", "good bye"):
+                asked = time.monotonic()
+                await human.chat(text)
+                heard = await human.until(lambda: human.heard.onset(asked), SLACK, "a reply to the chat")
+                reply = (await human.until(lambda: final(human, identity, asked), 10, "the reply's transcript"))[0]
+                assert text in reply["text"]
+                await human.event("agent_silent", 15, since=heard)
+                await asyncio.sleep(2.0)
 
     run(test())
 

@@ -69,7 +69,7 @@ pub(crate) enum Notice {
 
 /// Everything that happens to the dispatcher.
 pub(crate) enum Event {
-    Notice(Notice),
+    Notice(Box<Notice>),
     Registered {
         worker: Box<Registration>,
     },
@@ -175,7 +175,7 @@ pub(crate) async fn run(shared: Arc<Shared>, mut events: mpsc::UnboundedReceiver
 impl Dispatcher {
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Notice(notice) => self.handle_notice(notice),
+            Event::Notice(notice) => self.handle_notice(*notice),
             Event::Registered { worker } => self.register(*worker),
             Event::Message { worker, message } => self.handle_message(&worker, *message),
             Event::Closed { worker } => self.forget(&worker),

@@ -105,7 +105,7 @@ impl Shared {
     }
 
     pub(crate) fn notify_agents(&self, notice: Notice) {
-        self.tell_dispatcher(Event::Notice(notice));
+        self.tell_dispatcher(Event::Notice(Box::new(notice)));
     }
 
     pub(crate) fn find_room(&self, name: &str) -> Option<RoomHandle> {

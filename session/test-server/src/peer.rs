@@ -13,7 +13,7 @@ use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 use str0m::format::Codec;
 use str0m::media::{Direction, MediaKind, Mid, Pt};
 use str0m::net::{DatagramSend, Protocol, Receive};
-use str0m::rtp::{RtpPacket, RtpWrite};
+use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite};
 use str0m::{Candidate, Event, Input, Output, Rtc, RtcError};
 
 /// Most bytes of data that wait for a client that does not read. What comes after is dropped, as a test's client that
@@ -331,9 +331,11 @@ impl Peer {
         if let Some(stream) = self.rtc.direct_api().stream_tx_by_mid(mid, None) {
             let time = packet.header.timestamp;
             let write = RtpWrite::new(opus, sequence.into(), time, now, packet.payload.clone());
-            let mut extensions = str0m::rtp::ExtensionValues::default();
-            extensions.audio_level = packet.header.ext_vals.audio_level;
-            extensions.voice_activity = packet.header.ext_vals.voice_activity;
+            let extensions = ExtensionValues {
+                audio_level: packet.header.ext_vals.audio_level,
+                voice_activity: packet.header.ext_vals.voice_activity,
+                ..Default::default()
+            };
             stream.write_rtp(write.marker(packet.header.marker).ext_vals(extensions));
             self.handle_time(now);
         }

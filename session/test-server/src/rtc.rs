@@ -75,12 +75,16 @@ fn admit(shared: &Shared, query: &ConnectQuery, headers: &HeaderMap) -> Result<C
         header,
         query.access_token.as_deref(),
     )?;
-    let may_join =
-        claims.video.room_join && !claims.video.room.is_empty() && !claims.sub.is_empty();
-    if may_join {
-        Ok(claims)
-    } else {
-        Err(Refused("permissions denied"))
+    let grants = &claims.video;
+    match (
+        grants.room_join,
+        grants.room.is_empty(),
+        claims.sub.is_empty(),
+    ) {
+        (false, ..) => Err(Refused::no_permission()),
+        (_, _, true) => Err(Refused::bad_request("identity cannot be empty")),
+        (_, true, _) => Err(Refused::bad_request("no room name")),
+        _ => Ok(claims),
     }
 }
 

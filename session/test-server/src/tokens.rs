@@ -144,32 +144,51 @@ fn good_for(ttl: Duration, key: &str, secret: &str, mut claims: Claims) -> Strin
     sign(key, secret, &claims)
 }
 
-/// Checks who calls. The token is a header's or, as browsers cannot set one on a WebSocket, the query's.
+/// Checks who calls. The token is a header's or, as browsers cannot set one on a WebSocket, the query's. A call without
+/// one has no grants.
 pub(crate) fn verify(
     key: &str,
     secret: &str,
     header: Option<&str>,
     query: Option<&str>,
 ) -> Result<Claims, Refused> {
-    let header = header.map(|h| h.strip_prefix("Bearer ").unwrap_or(h));
-    let token = header
-        .or(query)
-        .filter(|t| !t.is_empty())
-        .ok_or(Refused("permissions denied"))?;
+    let token = match header {
+        Some(header) => header
+            .strip_prefix("Bearer ")
+            .ok_or(Refused::token("invalid authorization header"))?,
+        None => query.unwrap_or_default(),
+    };
+    if token.is_empty() {
+        return Ok(Claims::default());
+    }
     TokenVerifier::with_api_key(key, secret)
         .verify(token)
         .map_err(|error| {
             tracing::info!(%error, "token refused");
-            Refused("invalid authorization token")
+            Refused::token("invalid authorization token")
         })
 }
 
-/// Why a caller was sent away; always with the status 401.
+/// Why a caller was sent away, with the status and the words of LiveKit's server.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Refused(pub(crate) &'static str);
+pub(crate) struct Refused(StatusCode, &'static str);
+
+impl Refused {
+    fn token(why: &'static str) -> Self {
+        Self(StatusCode::UNAUTHORIZED, why)
+    }
+
+    pub(crate) fn no_permission() -> Self {
+        Self(StatusCode::UNAUTHORIZED, "permissions denied")
+    }
+
+    pub(crate) fn bad_request(why: &'static str) -> Self {
+        Self(StatusCode::BAD_REQUEST, why)
+    }
+}
 
 impl axum::response::IntoResponse for Refused {
     fn into_response(self) -> axum::response::Response {
-        (StatusCode::UNAUTHORIZED, self.0).into_response()
+        (self.0, self.1).into_response()
     }
 }

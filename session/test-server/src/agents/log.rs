@@ -36,9 +36,9 @@ pub enum AgentTraffic {
     /// It was opened.
     Opened,
     /// The worker sent this.
-    FromWorker(proto::worker_message::Message),
+    FromWorker(Box<proto::worker_message::Message>),
     /// The server sent this.
-    ToWorker(proto::server_message::Message),
+    ToWorker(Box<proto::server_message::Message>),
     /// It was closed.
     Closed,
 }
@@ -86,13 +86,13 @@ impl AgentEntry {
             AgentTraffic::Opened => ("opened", None),
             AgentTraffic::FromWorker(message) => {
                 let message = proto::WorkerMessage {
-                    message: Some(message.clone()),
+                    message: Some((**message).clone()),
                 };
                 ("from_worker", serde_json::to_value(message).ok())
             }
             AgentTraffic::ToWorker(message) => {
                 let message = proto::ServerMessage {
-                    message: Some(message.clone()),
+                    message: Some((**message).clone()),
                 };
                 ("to_worker", serde_json::to_value(message).ok())
             }

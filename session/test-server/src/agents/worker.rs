@@ -43,7 +43,7 @@ pub(crate) async fn connect(
         None,
     ) {
         Ok(claims) if claims.video.agent => upgrade.on_upgrade(move |socket| run(shared, socket)),
-        Ok(_) => Refused("permissions denied").into_response(),
+        Ok(_) => Refused::no_permission().into_response(),
         Err(refused) => refused.into_response(),
     }
 }
@@ -55,7 +55,7 @@ async fn run(shared: Arc<Shared>, mut socket: WebSocket) {
         Ok(Some(FromWorker::Register(request))) => {
             shared.agent_log.push(
                 &id,
-                AgentTraffic::FromWorker(FromWorker::Register(request.clone())),
+                AgentTraffic::FromWorker(Box::new(FromWorker::Register(request.clone()))),
             );
             serve(&shared, socket, &id, request).await;
         }
@@ -94,7 +94,7 @@ async fn serve(
                 let Some(message) = outgoing else { break };
                 let bytes = Message::Binary(message.encode_to_vec().into());
                 if let Some(message) = message.message {
-                    shared.agent_log.push(id, AgentTraffic::ToWorker(message));
+                    shared.agent_log.push(id, AgentTraffic::ToWorker(Box::new(message)));
                     shared.changed();
                 }
                 if !matches!(tokio::time::timeout(WRITE_DEADLINE, sink.send(bytes)).await, Ok(Ok(()))) {
@@ -106,7 +106,7 @@ async fn serve(
                     let Ok(proto::WorkerMessage { message: Some(message) }) = proto::WorkerMessage::decode(bytes) else {
                         continue;
                     };
-                    shared.agent_log.push(id, AgentTraffic::FromWorker(message.clone()));
+                    shared.agent_log.push(id, AgentTraffic::FromWorker(Box::new(message.clone())));
                     shared.tell_dispatcher(Event::Message { worker: id.to_owned(), message: Box::new(message) });
                 }
                 Some(Ok(Message::Close(_)) | Err(_)) | None => break,

@@ -76,8 +76,10 @@ impl Room {
     }
 
     pub(super) fn send_delayed(&mut self, now: Instant) {
-        while let Some((_, sid, packet)) = self.delayed.0.pop_front_if(|(due, ..)| *due <= now) {
-            self.forward(&sid, &packet);
+        while self.delayed.next_due().is_some_and(|due| due <= now) {
+            if let Some((_, sid, packet)) = self.delayed.0.pop_front() {
+                self.forward(&sid, &packet);
+            }
         }
     }
 

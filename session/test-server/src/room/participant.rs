@@ -58,6 +58,8 @@ pub(crate) struct Participant {
     pub(crate) subscriptions: Vec<Subscription>,
     /// Tracks that the client said it does not want.
     pub(crate) declined: HashSet<String>,
+    /// Number of the newest reliable data packet.
+    pub(crate) last_sequence: u32,
 }
 
 /// A track in the publisher's offer.

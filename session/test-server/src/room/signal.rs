@@ -91,6 +91,7 @@ impl Room {
             tracks: Vec::new(),
             subscriptions: Vec::new(),
             declined: Default::default(),
+            last_sequence: 0,
         };
         participant.tell(Response::Join(self.join_response(&participant)));
         participant.tell(Response::RefreshToken(self.refreshed_token(&participant)));

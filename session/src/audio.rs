@@ -56,6 +56,11 @@ impl AudioFrame {
         &self.samples
     }
 
+    /// The values, to be kept without a copy.
+    pub const fn shared(&self) -> &Arc<[i16]> {
+        &self.samples
+    }
+
     /// In Hz.
     pub const fn sample_rate(&self) -> u32 {
         self.sample_rate

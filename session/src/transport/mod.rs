@@ -1,5 +1,7 @@
 //! Rooms: what the session needs of a connection to a LiveKit room, whatever carries it.
 
+pub mod ffi;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -438,7 +440,8 @@ pub trait Room: Send + Sync {
         subscribed: bool,
     ) -> Result<(), TransportError>;
 
-    /// The audio of a subscribed track, converted to this format. The frames (10 to 20 ms) end with the track. A reader that is slow loses the oldest.
+    /// The audio of a subscribed track, converted to this format. The frames (10 to 20 ms) end with the track. A reader that is two seconds late
+    /// loses what comes meanwhile.
     ///
     /// # Errors
     /// [`TransportError`] if the track is not subscribed.
@@ -531,6 +534,17 @@ pub trait AudioTrack: Send + Sync {
 
     /// Drops what waits in the queue.
     fn clear(&self);
+
+    /// Tells the others that the track is silent, or no longer.
+    ///
+    /// # Errors
+    /// [`TransportError`], always so where it is not offered.
+    async fn set_muted(&self, _muted: bool) -> Result<(), TransportError> {
+        Err(TransportError::Refused {
+            what: "cannot mute the track",
+            message: "this transport does not offer it".to_owned(),
+        })
+    }
 }
 
 /// The sending end of a text stream. Dropping it closes the stream.

@@ -1,0 +1,477 @@
+//! The task of a room: brings the snapshot up to date, then says what happened.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use listenkit_livekit_ffi::messages::{
+    Request, RoomMessage, RpcError as FfiRpcError, RpcMethodInvocationEvent,
+    RpcMethodInvocationResponseRequest, TextStreamOpened, TextStreamReaderEvent,
+};
+use listenkit_livekit_ffi::{Incoming, RoomInput};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use super::convert;
+use super::room::{LEAVING, Remote, Shared, State, add_publication};
+use crate::transport::{
+    DataPacket, DisconnectReason, RoomEvent, RpcError, RpcInvocation, TextMessage,
+};
+
+/// How long the connection may be broken. The library gives up by itself within this time; it is here so that a room always ends.
+const RECONNECTING: Duration = Duration::from_secs(90);
+
+/// A text stream of which the end has not come.
+struct Reading {
+    message: TextMessage,
+}
+
+struct Task {
+    shared: Arc<Shared>,
+    events: mpsc::UnboundedSender<RoomEvent>,
+    reading: HashMap<u64, Reading>,
+    /// When the library is not waited for any longer.
+    give_up: Option<Instant>,
+    /// Whether we leave.
+    leaving: bool,
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Starts the task. The receiver says when it has ended.
+pub(super) fn start(
+    shared: Arc<Shared>,
+    mut inputs: mpsc::UnboundedReceiver<RoomInput>,
+    events: mpsc::UnboundedSender<RoomEvent>,
+) -> watch::Receiver<bool> {
+    let (ended, receiver) = watch::channel(false);
+    tokio::spawn(async move {
+        let mut task = Task {
+            shared,
+            events,
+            reading: HashMap::new(),
+            give_up: None,
+            leaving: false,
+        };
+        let mut leaving = task.shared.leaving.subscribe();
+        let reason = loop {
+            let input = tokio::select! {
+                biased;
+                input = inputs.recv() => input,
+                () = until(task.give_up) => break task.given_up(),
+                Ok(_) = leaving.wait_for(|leaving| *leaving), if !task.leaving => {
+                    task.leaving = true;
+                    task.give_up = Some(Instant::now() + LEAVING);
+                    continue;
+                }
+            };
+            let Some(input) = input else {
+                break DisconnectReason::Unknown;
+            };
+            if let Some(reason) = task.take(input) {
+                break reason;
+            }
+        };
+        drop(leaving);
+        task.end(reason);
+        let _ = ended.send(true);
+    });
+    receiver
+}
+
+impl Task {
+    fn given_up(&self) -> DisconnectReason {
+        if self.leaving {
+            DisconnectReason::ClientInitiated
+        } else {
+            DisconnectReason::ConnectionLost
+        }
+    }
+
+    /// One thing that happened; the reason, when it was the last.
+    fn take(&mut self, input: RoomInput) -> Option<DisconnectReason> {
+        match input {
+            RoomInput::Event(event) => return self.event(event),
+            RoomInput::Data {
+                identity,
+                topic,
+                payload,
+            } => self.emit(RoomEvent::Data(DataPacket {
+                identity: Some(identity).filter(|i| !i.is_empty()),
+                topic,
+                payload,
+            })),
+            RoomInput::Text(event) => self.text(event),
+            RoomInput::Rpc(event) => self.rpc(event),
+            _ => {}
+        }
+        None
+    }
+
+    fn emit(&self, event: RoomEvent) {
+        // Nobody listens any more: the room may still be in use.
+        let _ = self.events.send(event);
+    }
+
+    fn event(&mut self, mut incoming: Incoming<RoomMessage>) -> Option<DisconnectReason> {
+        let message = incoming.message.clone();
+        let shared = Arc::clone(&self.shared);
+        match message {
+            RoomMessage::ParticipantConnected(m) => {
+                let participant = convert::participant(&m.info.info);
+                {
+                    let mut state = shared.state();
+                    state
+                        .others
+                        .retain(|r| r.participant.identity != participant.identity);
+                    state.others.push(Remote {
+                        participant: participant.clone(),
+                        publications: HashMap::new(),
+                        tracks: HashMap::new(),
+                    });
+                }
+                self.emit(RoomEvent::ParticipantConnected(participant));
+            }
+            RoomMessage::ParticipantDisconnected(m) => {
+                let gone = {
+                    let mut state = shared.state();
+                    let at = state
+                        .others
+                        .iter()
+                        .position(|r| r.participant.identity == m.participant_identity);
+                    at.map(|at| state.others.remove(at))
+                };
+                if let Some(gone) = gone {
+                    for sid in gone.tracks.keys() {
+                        self.stop_audio(sid);
+                    }
+                    self.emit(RoomEvent::ParticipantDisconnected {
+                        participant: gone.participant.clone(),
+                        reason: convert::reason(m.disconnect_reason),
+                    });
+                }
+            }
+            RoomMessage::TrackPublished(m) => {
+                let handle = incoming.take(&m.publication.handle);
+                let track = convert::track(&m.publication.info);
+                let publication = handle.as_ref().map(listenkit_livekit_ffi::Handle::id);
+                {
+                    let mut state = shared.state();
+                    if let Some(remote) = state.other(&m.participant_identity) {
+                        add_publication(remote, &m.publication, handle);
+                    }
+                }
+                if let Some(publication) = publication.filter(|_| shared.wants(track.kind)) {
+                    let _ = shared.subscribe(publication, true);
+                }
+                self.emit(RoomEvent::TrackPublished {
+                    identity: m.participant_identity,
+                    track,
+                });
+            }
+            RoomMessage::TrackUnpublished(m) => {
+                {
+                    let mut state = shared.state();
+                    if let Some(remote) = state.other(&m.participant_identity) {
+                        remote.publications.remove(&m.publication_sid);
+                        remote
+                            .participant
+                            .tracks
+                            .retain(|t| t.sid != m.publication_sid);
+                    }
+                }
+                self.emit(RoomEvent::TrackUnpublished {
+                    identity: m.participant_identity,
+                    sid: m.publication_sid,
+                });
+            }
+            RoomMessage::TrackSubscribed(m) => {
+                let handle = incoming.take(&m.track.handle);
+                let info = m.track.info;
+                let track = {
+                    let mut state = shared.state();
+                    state.other(&m.participant_identity).and_then(|remote| {
+                        if let Some(handle) = handle {
+                            remote.tracks.insert(info.sid.clone(), handle);
+                        }
+                        let track = remote.track_mut(&info.sid)?;
+                        track.subscribed = true;
+                        Some(track.clone())
+                    })
+                };
+                if let Some(track) = track {
+                    self.emit(RoomEvent::TrackSubscribed {
+                        identity: m.participant_identity,
+                        track,
+                    });
+                }
+            }
+            RoomMessage::TrackUnsubscribed(m) => {
+                let handle = {
+                    let mut state = shared.state();
+                    state.other(&m.participant_identity).and_then(|remote| {
+                        if let Some(track) = remote.track_mut(&m.track_sid) {
+                            track.subscribed = false;
+                        }
+                        remote.tracks.remove(&m.track_sid)
+                    })
+                };
+                self.stop_audio(&m.track_sid);
+                drop(handle);
+                self.emit(RoomEvent::TrackUnsubscribed {
+                    identity: m.participant_identity,
+                    sid: m.track_sid,
+                });
+            }
+            RoomMessage::TrackSubscriptionFailed(m) => {
+                tracing::warn!(
+                    identity = m.participant_identity,
+                    track = m.track_sid,
+                    "a track cannot be subscribed to: {}",
+                    m.error
+                );
+            }
+            RoomMessage::LocalTrackSubscribed(m) => {
+                self.emit(RoomEvent::LocalTrackSubscribed { sid: m.track_sid });
+            }
+            RoomMessage::LocalTrackRepublished(m) => {
+                let mut state = shared.state();
+                for published in &state.published {
+                    if published.sid() == m.previous_sid {
+                        published.set_sid(&m.info.sid);
+                    }
+                }
+                for track in &mut state.local.tracks {
+                    if track.sid == m.previous_sid {
+                        track.sid.clone_from(&m.info.sid);
+                    }
+                }
+            }
+            RoomMessage::TrackMuted(m) => {
+                self.muted(&m.participant_identity, &m.track_sid, true);
+                self.emit(RoomEvent::TrackMuted {
+                    identity: m.participant_identity,
+                    sid: m.track_sid,
+                });
+            }
+            RoomMessage::TrackUnmuted(m) => {
+                self.muted(&m.participant_identity, &m.track_sid, false);
+                self.emit(RoomEvent::TrackUnmuted {
+                    identity: m.participant_identity,
+                    sid: m.track_sid,
+                });
+            }
+            RoomMessage::RoomSidChanged(m) => shared.state().sid = m.sid,
+            RoomMessage::RoomUpdated(info) | RoomMessage::Moved(info) => {
+                let mut state = shared.state();
+                state.name = info.name;
+                if let Some(sid) = info.sid {
+                    state.sid = sid;
+                }
+            }
+            RoomMessage::ParticipantMetadataChanged(m) => {
+                self.change(&m.participant_identity, |p| p.metadata = m.metadata.clone());
+            }
+            RoomMessage::ParticipantNameChanged(m) => {
+                self.change(&m.participant_identity, |p| p.name = m.name.clone());
+            }
+            RoomMessage::ParticipantAttributesChanged(m) => {
+                let now = convert::entries(m.attributes);
+                self.change(&m.participant_identity, |p| p.attributes = now.clone());
+                self.emit(RoomEvent::AttributesChanged {
+                    identity: m.participant_identity,
+                    changed: convert::entries(m.changed_attributes),
+                });
+            }
+            RoomMessage::ParticipantsUpdated(m) => {
+                for info in &m.participants {
+                    // Attributes have an event of their own, after which they must be seen, not before.
+                    self.change(&info.identity, |p| {
+                        p.sid.clone_from(&info.sid);
+                        p.name.clone_from(&info.name);
+                        p.metadata.clone_from(&info.metadata);
+                    });
+                }
+            }
+            RoomMessage::TextStreamOpened(m) => self.text_opened(m, &mut incoming),
+            RoomMessage::TokenRefreshed(m) => self.emit(RoomEvent::TokenRefreshed(m.token)),
+            RoomMessage::Reconnecting(_) => {
+                shared.state().connected = false;
+                self.give_up.get_or_insert(Instant::now() + RECONNECTING);
+                self.emit(RoomEvent::Reconnecting);
+            }
+            RoomMessage::Reconnected(_) => {
+                shared.state().connected = true;
+                if !self.leaving {
+                    self.give_up = None;
+                }
+                self.emit(RoomEvent::Reconnected);
+            }
+            RoomMessage::Disconnected(m) => return Some(convert::reason(m.reason)),
+            RoomMessage::Eos(_) => return Some(DisconnectReason::Unknown),
+            // Not offered. Their handles go back with `incoming`.
+            RoomMessage::ByteStreamOpened(_)
+            | RoomMessage::DataTrackPublished(_)
+            | RoomMessage::DataPacketReceived(_) => {}
+        }
+        None
+    }
+
+    fn change(&self, identity: &str, change: impl Fn(&mut crate::transport::Participant)) {
+        let mut state = self.shared.state();
+        let State { local, others, .. } = &mut *state;
+        if local.identity == identity {
+            change(local);
+        } else if let Some(remote) = others
+            .iter_mut()
+            .find(|r| r.participant.identity == identity)
+        {
+            change(&mut remote.participant);
+        }
+    }
+
+    fn muted(&self, identity: &str, sid: &str, muted: bool) {
+        self.change(identity, |p| {
+            if let Some(track) = p.tracks.iter_mut().find(|t| t.sid == sid) {
+                track.muted = muted;
+            }
+        });
+    }
+
+    /// Ends the streams of a track, and with them their readers' channels.
+    fn stop_audio(&self, sid: &str) {
+        let streams = {
+            let mut state = self.shared.state();
+            let (stop, keep) = std::mem::take(&mut state.streams)
+                .into_iter()
+                .partition::<Vec<_>, _>(|(of, _)| of == sid);
+            state.streams = keep;
+            stop
+        };
+        for (_, stream) in streams {
+            self.shared.client.forget_audio(stream);
+        }
+    }
+
+    fn text_opened(&mut self, opened: TextStreamOpened, incoming: &mut Incoming<RoomMessage>) {
+        let Some(handle) = incoming.take(&opened.reader.handle) else {
+            return;
+        };
+        let info = opened.reader.info;
+        self.reading.insert(
+            handle.id(),
+            Reading {
+                message: TextMessage {
+                    id: info.stream_id,
+                    identity: opened.participant_identity,
+                    topic: info.topic,
+                    text: String::new(),
+                    attributes: info.attributes,
+                },
+            },
+        );
+        let id = handle.id();
+        if let Err(error) = self.shared.client.read_text(handle, &self.shared.room) {
+            tracing::warn!("a text stream cannot be read: {error}");
+            self.reading.remove(&id);
+        }
+    }
+
+    fn text(&mut self, event: TextStreamReaderEvent) {
+        let id = event.reader_handle;
+        if let (Some(chunk), Some(reading)) = (event.chunk_received, self.reading.get_mut(&id)) {
+            reading.message.text.push_str(&chunk.content);
+        }
+        let Some(end) = event.eos else {
+            return;
+        };
+        let Some(mut reading) = self.reading.remove(&id) else {
+            return;
+        };
+        if let Some(error) = end.error {
+            tracing::warn!(
+                topic = reading.message.topic,
+                "a text stream broke off: {}",
+                error.description
+            );
+            return;
+        }
+        reading.message.attributes.extend(end.attributes);
+        self.emit(RoomEvent::Text(reading.message));
+    }
+
+    fn rpc(&self, event: RpcMethodInvocationEvent) {
+        let (reply, answer) = oneshot::channel::<Result<String, RpcError>>();
+        let timeout = Duration::from_millis(event.response_timeout_ms.into());
+        let shared = Arc::clone(&self.shared);
+        // Ends with the caller's patience.
+        tokio::spawn(async move {
+            let error = |code: u32, message: &str| FfiRpcError {
+                code,
+                message: message.to_owned(),
+                data: None,
+            };
+            let (payload, error) = match tokio::time::timeout(timeout, answer).await {
+                Ok(Ok(Ok(payload))) => (Some(payload), None),
+                Ok(Ok(Err(e))) => {
+                    let data = Some(e.data).filter(|d| !d.is_empty());
+                    let mut answer = error(e.code, &e.message);
+                    answer.data = data;
+                    (None, Some(answer))
+                }
+                // 1500: application error. 1502: response timeout.
+                Ok(Err(_)) => (
+                    None,
+                    Some(error(1500, "Application error in method handler")),
+                ),
+                Err(_) => (None, Some(error(1502, "Response timeout"))),
+            };
+            let _ = shared.client.send(Request::RpcMethodInvocationResponse(
+                RpcMethodInvocationResponseRequest {
+                    local_participant_handle: shared.local.id(),
+                    invocation_id: event.invocation_id,
+                    payload,
+                    error,
+                },
+            ));
+        });
+        self.emit(RoomEvent::Rpc(RpcInvocation {
+            identity: event.caller_identity,
+            method: event.method,
+            payload: event.payload,
+            timeout,
+            reply,
+        }));
+    }
+
+    /// The room is over: everything that waits for it ends.
+    fn end(&mut self, reason: DisconnectReason) {
+        let client = self.shared.client;
+        let (streams, others) = {
+            let mut state = self.shared.state();
+            state.connected = false;
+            state.over = true;
+            let mut others = Vec::new();
+            for remote in &mut state.others {
+                others.push((
+                    std::mem::take(&mut remote.publications),
+                    std::mem::take(&mut remote.tracks),
+                ));
+            }
+            (std::mem::take(&mut state.streams), others)
+        };
+        for (_, stream) in streams {
+            client.forget_audio(stream);
+        }
+        drop(others);
+        client.forget_room(&self.shared.room);
+        // A server that ends a room leaves the library's part of it standing.
+        self.shared.leave();
+        self.emit(RoomEvent::Disconnected(reason));
+    }
+}

@@ -172,30 +172,29 @@ impl Dispatcher {
         loop {
             let late = self.next_assignment_deadline();
             tokio::select! {
-                Some(event) = self.connection.recv() => match event {
-                    ConnectionEvent::Registered(response) => {
+                event = self.connection.recv() => match event {
+                    None => return End::Fatal("the connection's task has failed".to_owned()),
+                    Some(ConnectionEvent::Registered(response)) => {
                         self.on_registered(&response);
                         status.reset();
                     }
-                    ConnectionEvent::Message(message) => self.on_message(message),
-                    ConnectionEvent::Lost(why) => {
+                    Some(ConnectionEvent::Message(message)) => self.on_message(message),
+                    Some(ConnectionEvent::Lost(why)) => {
                         self.connected = false;
                         self.info.send_modify(|info| info.connection_error = Some(why));
                     }
-                    ConnectionEvent::Fatal(why) => return End::Fatal(why),
+                    Some(ConnectionEvent::Fatal(why)) => return End::Fatal(why),
                 },
                 Some((id, event)) = self.slot_events.recv() => {
                     let told = self.pool.on_event(id, event);
                     self.on_pool(told);
                 }
                 Some(event) = self.events.recv() => self.on_event(event),
-                control = self.control.recv() => match control {
-                    Some(Control::Drain) => self.start_drain(),
-                    Some(Control::Shutdown(reason)) => return End::Shutdown(reason),
-                    Some(Control::Kill) => return End::Killed,
-                    Some(Control::Simulate(request)) => self.send(ToServer::SimulateJob(request)),
-                    // Every handle is gone; signals alone end the worker now.
-                    None => {}
+                Some(control) = self.control.recv() => match control {
+                    Control::Drain => self.start_drain(),
+                    Control::Shutdown(reason) => return End::Shutdown(reason),
+                    Control::Kill => return End::Killed,
+                    Control::Simulate(request) => self.send(ToServer::SimulateJob(request)),
                 },
                 _ = status.tick() => self.send_status(),
                 _ = load.tick() => self.refresh_load(),
@@ -247,9 +246,11 @@ impl Dispatcher {
                     let told = self.pool.on_event(id, event);
                     self.on_pool(told);
                 }
-                control = self.control.recv() => if let Some(Control::Kill) = control {
-                    self.pool.kill("the worker is killed");
-                },
+                Some(control) = self.control.recv() => {
+                    if let Control::Kill = control {
+                        self.pool.kill("the worker is killed");
+                    }
+                }
                 Some(_) = self.connection.recv() => {}
                 () = tokio::time::sleep_until(deadline) => break,
             }
@@ -294,7 +295,7 @@ impl Dispatcher {
             url = self.credentials.url,
             server = server.version,
             region = server.region,
-            "registered"
+            "registered worker"
         );
         self.info.send_modify(|info| info.connection_error = None);
         let job_ids: Vec<_> = self.running().map(|(id, _)| id.clone()).collect();
@@ -372,7 +373,6 @@ impl Dispatcher {
         );
         let (ask, report) = (self.options.request.clone(), self.report.clone());
         let limit = self.options.timing.request_timeout;
-        while self.tasks.try_join_next().is_some() {}
         self.tasks.spawn(async move {
             // A task of its own, so that a panic is no answer, and not the end of the worker.
             let mut asked = JoinSet::new();
@@ -633,6 +633,8 @@ impl Dispatcher {
     }
 
     fn refresh_load(&mut self) {
+        // Those that have ended; the connection's end is told by its events.
+        while self.tasks.try_join_next().is_some() {}
         if let Some(meter) = &mut self.meter {
             meter.sample();
             let load = meter.mean();

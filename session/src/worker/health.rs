@@ -56,15 +56,15 @@ pub(crate) async fn serve(
     };
     let watch_connection = async {
         let mut info = info;
+        let mut was_connected = false;
         loop {
-            if info.borrow_and_update().connected {
+            let is_connected = info.borrow_and_update().connected;
+            if is_connected || was_connected {
                 seen.send_replace(Instant::now());
             }
+            was_connected = is_connected;
             if info.changed().await.is_err() {
                 std::future::pending::<()>().await;
-            }
-            if !info.borrow().connected {
-                continue;
             }
         }
     };

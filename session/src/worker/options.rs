@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 use livekit_protocol as proto;
 
 use super::job::{JobContext, ProcessData};
+use crate::transport::ffi::LivekitTransport;
 use crate::transport::{RoomTransport, TransportError};
 
 /// Any error of the agent's code.
@@ -414,7 +415,5 @@ pub(crate) fn processors() -> usize {
 }
 
 fn default_transport() -> Result<Arc<dyn RoomTransport>, TransportError> {
-    Err(TransportError::Library(
-        "no transport is built in yet".to_owned(),
-    ))
+    Ok(Arc::new(LivekitTransport::open(None)?))
 }

@@ -279,9 +279,7 @@ impl Pool {
             SlotEvent::Failed(why) => {
                 slot.state = State::Ending;
                 tracing::error!(why, "a process for jobs is not ready");
-                self.failures += 1;
-                let backoff = Duration::from_millis(250 << self.failures.min(7)).min(MAX_BACKOFF);
-                self.not_before = Instant::now() + backoff;
+                self.back_off();
                 if let Some((info, attempts)) = self.waiting.pop_front() {
                     told = self.again(info, attempts + 1, why);
                 }
@@ -305,6 +303,10 @@ impl Pool {
             }
             SlotEvent::Gone => {
                 let slot = self.slots.remove(&id)?;
+                if slot.state == State::Idle && !self.closed {
+                    tracing::error!(pid = slot.pid, "a process for jobs ended while it was idle");
+                    self.back_off();
+                }
                 told = slot.job.map(|(info, _)| {
                     PoolEvent::Ended(info.id().to_owned(), Err("its process ended".to_owned()))
                 });
@@ -312,6 +314,13 @@ impl Pool {
         }
         self.fill();
         told
+    }
+
+    /// Starts no slot for a while: what failed may fail again.
+    fn back_off(&mut self) {
+        self.failures += 1;
+        let wait = Duration::from_millis(250 << self.failures.min(7)).min(MAX_BACKOFF);
+        self.not_before = Instant::now() + wait;
     }
 
     /// Another try for a job whose slot failed before the job ran.

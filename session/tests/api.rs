@@ -1,8 +1,9 @@
-//! The server's API against servers that misbehave, and against a real one if there is one.
+//! The server's API against servers that misbehave, the test double, and a real server if there is one.
 
 use std::time::{Duration, Instant};
 
 use listenkit_session::api::{ApiError, Credentials, RoomOptions, ServerApi, TokenVerifier};
+use listenkit_test_server::{Options, TestServer};
 
 const SECRET: &str = "at-least-32-characters-long-secret-00";
 
@@ -14,17 +15,22 @@ fn credentials(url: &str) -> Credentials {
     }
 }
 
-/// The real server that the environment names.
-fn real_server() -> Option<ServerApi> {
+/// The test double, and the real server that the environment names.
+async fn servers() -> Vec<(Option<TestServer>, ServerApi)> {
+    let double = TestServer::start(Options::default()).await.unwrap();
+    let api = ServerApi::new(Credentials {
+        url: double.url(),
+        api_key: double.api_key().to_owned(),
+        api_secret: double.api_secret().to_owned(),
+    });
+    let mut servers = vec![(Some(double), api)];
     match ServerApi::from_env() {
-        Ok(api) => Some(api),
-        Err(_) => {
-            eprintln!(
-                "skipped: needs a LiveKit server (set LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET)"
-            );
-            None
-        }
+        Ok(api) => servers.push((None, api)),
+        Err(_) => eprintln!(
+            "skipped: a real LiveKit server (set LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET)"
+        ),
     }
+    servers
 }
 
 fn unique(name: &str) -> String {
@@ -118,8 +124,13 @@ async fn a_closed_port_is_unreachable_and_says_so() {
 }
 
 #[tokio::test]
-async fn rooms_dispatches_and_data_on_a_real_server() {
-    let Some(api) = real_server() else { return };
+async fn rooms_dispatches_and_data() {
+    for (_double, api) in servers().await {
+        rooms_dispatches_and_data_on(&api).await;
+    }
+}
+
+async fn rooms_dispatches_and_data_on(api: &ServerApi) {
     let name = unique("room");
     let options = RoomOptions {
         metadata: "m".into(),
@@ -133,19 +144,15 @@ async fn rooms_dispatches_and_data_on_a_real_server() {
     let listed = api.list_rooms(&[&name]).await.unwrap();
     assert_eq!(listed.len(), 1);
     assert!(api.list_participants(&name).await.unwrap().is_empty());
-    assert!(
-        api.participant(&name, "nobody")
-            .await
-            .unwrap_err()
-            .is_not_found()
-    );
+    let nobody = api.participant(&name, "nobody").await.unwrap_err();
+    assert!(nobody.is_not_found(), "{nobody}");
     api.send_data(&name, b"x", Some("t"), &[]).await.unwrap();
 
     let dispatch = api
         .create_dispatch(&name, &unique("agent"), "meta")
         .await
         .unwrap();
-    // The server lists one of its own beside it, for agents without a name.
+    // A real server lists one of its own beside it, for agents without a name.
     let ours = async || {
         let mut dispatches = api.list_dispatches(&name).await.unwrap();
         dispatches.retain(|d| d.id == dispatch.id);
@@ -160,12 +167,30 @@ async fn rooms_dispatches_and_data_on_a_real_server() {
 }
 
 #[tokio::test]
-async fn a_wrong_secret_is_refused_and_named() {
-    let Some(api) = real_server() else { return };
-    let wrong = Credentials {
-        api_secret: "wrong-secret-of-at-least-32-characters".into(),
-        ..api.credentials().clone()
-    };
-    let error = ServerApi::new(wrong).list_rooms(&[]).await.unwrap_err();
-    assert!(error.to_string().contains("the secret is wrong"), "{error}");
+async fn without_anyone_in_a_room_there_is_none_to_discover_and_the_error_says_what_there_is() {
+    let (_double, api) = servers().await.remove(0);
+    let error = api.discover_active_room().await.unwrap_err();
+    assert!(error.to_string().contains("no room is open"), "{error}");
+    api.create_room("kitchen", RoomOptions::default())
+        .await
+        .unwrap();
+    let error = api.discover_active_room().await.unwrap_err();
+    assert!(matches!(error, ApiError::NoActiveRoom { .. }), "{error:?}");
+    let text = error.to_string();
+    assert!(
+        text.contains("kitchen") && text.contains("Join a room"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_wrong_secret_is_refused() {
+    for (_double, api) in servers().await {
+        let wrong = Credentials {
+            api_secret: "wrong-secret-of-at-least-32-characters".into(),
+            ..api.credentials().clone()
+        };
+        let error = ServerApi::new(wrong).list_rooms(&[]).await.unwrap_err();
+        assert!(matches!(error, ApiError::Refused { .. }), "{error:?}");
+    }
 }

@@ -10,6 +10,7 @@ pub struct Faults {
     loss_ppm: AtomicU32,
     delay_us: AtomicU64,
     silent: AtomicBool,
+    refuse_tokens: AtomicBool,
 }
 
 impl Faults {
@@ -35,6 +36,15 @@ impl Faults {
     /// Answers nothing: requests and new connections wait for ever, and clients get no message on those they have.
     pub fn set_silent(&self, on: bool) {
         self.silent.store(on, Relaxed);
+    }
+
+    /// Refuses every token with status 401, as if it had expired. Connections that stand are not touched.
+    pub fn set_refuse_tokens(&self, on: bool) {
+        self.refuse_tokens.store(on, Relaxed);
+    }
+
+    pub(crate) fn refuses_tokens(&self) -> bool {
+        self.refuse_tokens.load(Relaxed)
     }
 
     pub(crate) fn refuses_media(&self) -> bool {

@@ -13,7 +13,7 @@ use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 use str0m::format::Codec;
 use str0m::media::{Direction, MediaKind, Mid, Pt};
 use str0m::net::{DatagramSend, Protocol, Receive};
-use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite};
+use str0m::rtp::{Extension, ExtensionValues, RtpPacket, RtpWrite};
 use str0m::{Candidate, Event, Input, Output, Rtc, RtcError};
 
 /// Most bytes of data that wait for a client that does not read. What comes after is dropped, as a test's client that
@@ -98,6 +98,11 @@ impl Peer {
     }
 
     fn new(config: str0m::RtcConfig, local: SocketAddr, now: Instant) -> Self {
+        // As a real server has them for audio. Feedback for every packet would tell clients about a loopback's bandwidth.
+        let config = config
+            .clear_extension_map()
+            .set_extension(1, Extension::AudioLevel)
+            .set_extension(4, Extension::RtpMid);
         let mut rtc = config.set_rtp_mode(true).build(now);
         let candidate = Candidate::host(local, "udp")
             .expect("a bound loopback address is a valid host candidate");

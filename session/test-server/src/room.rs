@@ -31,6 +31,8 @@ pub(crate) use signal::server_info;
 const COMMANDS: usize = 1024;
 /// Datagrams taken from the socket before anything else is looked at again.
 const DATAGRAMS_AT_ONCE: usize = 64;
+/// How often participants get a new token, as LiveKit's server does.
+const TOKEN_INTERVAL: Duration = Duration::from_secs(300);
 /// How often the active speakers are told, as LiveKit's server does.
 const SPEAKER_INTERVAL: Duration = Duration::from_millis(400);
 
@@ -219,6 +221,7 @@ pub(crate) fn start(
         delayed: Default::default(),
         speakers: Vec::new(),
         speakers_at: now + SPEAKER_INTERVAL,
+        tokens_at: now + TOKEN_INTERVAL,
         empty_since: Some((now, empty_timeout)),
         departure_timeout,
         is_closed: false,
@@ -250,6 +253,7 @@ pub(crate) struct Room {
     /// Who was told to be speaking: participant and level.
     speakers: Vec<(String, f32)>,
     speakers_at: Instant,
+    tokens_at: Instant,
     /// Since when nobody but agents is here, and how long that may last.
     empty_since: Option<(Instant, Duration)>,
     departure_timeout: Duration,
@@ -263,7 +267,6 @@ impl Room {
         while !self.is_closed {
             let wake = tokio::time::Instant::from_std(self.next_wake());
             tokio::select! {
-                biased;
                 received = self.socket.recv_from(&mut buffer) => {
                     if let Ok((len, from)) = received {
                         self.handle_datagrams(&mut buffer, len, from);
@@ -317,31 +320,36 @@ impl Room {
             return;
         }
         let now = Instant::now();
-        let known = self.addresses.get(&from).cloned();
-        let is_known = |(sid, side): &(String, Side)| {
+        let is_known = |(sid, side): &&(String, Side)| {
             self.participant(sid)
                 .and_then(|p| p.peer(*side))
                 .is_some_and(|peer| peer.accepts(from, bytes, now))
         };
-        let owner = known.filter(is_known).or_else(|| {
-            let sides = [Side::Publisher, Side::Subscriber];
-            let mut peers = self
-                .participants
-                .iter()
-                .flat_map(|p| sides.map(|side| (p, side)));
-            let accepts = |(p, side): &(&Participant, Side)| {
-                p.peer(*side).is_some_and(|x| x.accepts(from, bytes, now))
-            };
-            peers
-                .find(accepts)
-                .map(|(p, side)| (p.info.sid.clone(), side))
-        });
-        let Some((sid, side)) = owner else { return };
+        let known = self.addresses.get(&from).filter(is_known).cloned();
+        let Some((sid, side)) = known.or_else(|| self.owner_of(from, bytes, now)) else {
+            return;
+        };
         if let Some(peer) = self.participant_mut(&sid).and_then(|p| p.peer_mut(side)) {
             peer.handle_datagram(from, bytes, now);
         }
         self.drive(&sid, side);
-        self.addresses.insert(from, (sid, side));
+    }
+
+    /// The connection that a datagram of a new address is for.
+    fn owner_of(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) -> Option<(String, Side)> {
+        let sides = [Side::Publisher, Side::Subscriber];
+        let mut peers = self
+            .participants
+            .iter()
+            .flat_map(|p| sides.map(|side| (p, side)));
+        let accepts = |(p, side): &(&Participant, Side)| {
+            p.peer(*side).is_some_and(|x| x.accepts(from, bytes, now))
+        };
+        let owner = peers
+            .find(accepts)
+            .map(|(p, side)| (p.info.sid.clone(), side))?;
+        self.addresses.insert(from, owner.clone());
+        Some(owner)
     }
 
     /// Everything that is due.
@@ -368,6 +376,10 @@ impl Room {
             self.speakers_at = now + SPEAKER_INTERVAL;
             self.tell_speakers();
         }
+        if now >= self.tokens_at {
+            self.tokens_at = now + TOKEN_INTERVAL;
+            self.refresh_tokens();
+        }
         let gone: Vec<_> = self
             .participants
             .iter()
@@ -375,7 +387,7 @@ impl Room {
             .map(|p| p.info.sid.clone())
             .collect();
         for sid in gone {
-            self.remove(&sid, Reason::SignalClose, false);
+            self.remove(&sid, Reason::ConnectionTimeout, false);
         }
         if self
             .empty_since

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::{SinkExt, StreamExt};
 use livekit_protocol as proto;
@@ -66,15 +66,7 @@ fn is_true(text: &str) -> bool {
 
 /// Checks who may join which room.
 fn admit(shared: &Shared, query: &ConnectQuery, headers: &HeaderMap) -> Result<Claims, Refused> {
-    let header = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok());
-    let claims = tokens::verify(
-        &shared.options.api_key,
-        &shared.options.api_secret,
-        header,
-        query.access_token.as_deref(),
-    )?;
+    let claims = tokens::verify(shared, headers, query.access_token.as_deref())?;
     let grants = &claims.video;
     match (
         grants.room_join,

@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::agents::{self, AgentEntry, AgentLog, Event, WorkerView};
-use crate::room::{Command, RoomConfig, RoomView};
+use crate::room::{Command, Reason, RoomConfig, RoomView};
 use crate::tokens::TokenBuilder;
 use crate::{Faults, Options, Shared, ids, rtc, twirp, wait_while_silent};
 
@@ -369,6 +369,22 @@ impl TestServer {
     fn tell_dispatcher(&self, event: Event) {
         if let Some(running) = &self.running {
             running.shared.tell_dispatcher(event);
+        }
+    }
+
+    /// Sends a participant out of a room, as the room service does.
+    pub async fn remove_participant(&self, room: &str, identity: &str) {
+        let Some(room) = self.running.as_ref().and_then(|r| r.shared.find_room(room)) else {
+            return;
+        };
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Remove {
+            identity: identity.to_owned(),
+            reason: Reason::ParticipantRemoved,
+            reply,
+        };
+        if room.commands.send(command).await.is_ok() {
+            _ = answer.await;
         }
     }
 

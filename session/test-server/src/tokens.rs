@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, header};
 use livekit_token::{AccessToken, Claims, TokenVerifier, VideoGrants};
+
+use crate::Shared;
 
 /// How long a refreshed token is good for; as LiveKit's server has it.
 const REFRESHED_TTL: Duration = Duration::from_secs(600);
@@ -147,13 +149,15 @@ fn good_for(ttl: Duration, key: &str, secret: &str, mut claims: Claims) -> Strin
 /// Checks who calls. The token is a header's or, as browsers cannot set one on a WebSocket, the query's. A call without
 /// one has no grants.
 pub(crate) fn verify(
-    key: &str,
-    secret: &str,
-    header: Option<&str>,
+    shared: &Shared,
+    headers: &HeaderMap,
     query: Option<&str>,
 ) -> Result<Claims, Refused> {
-    let token = match header {
-        Some(header) => header
+    let token = match headers
+        .get(header::AUTHORIZATION)
+        .map(|value| value.to_str().unwrap_or_default())
+    {
+        Some(text) => text
             .strip_prefix("Bearer ")
             .ok_or(Refused::token("invalid authorization header"))?,
         None => query.unwrap_or_default(),
@@ -161,7 +165,10 @@ pub(crate) fn verify(
     if token.is_empty() {
         return Ok(Claims::default());
     }
-    TokenVerifier::with_api_key(key, secret)
+    if shared.faults.refuses_tokens() {
+        return Err(Refused::token("invalid token: token is expired"));
+    }
+    TokenVerifier::with_api_key(&shared.options.api_key, &shared.options.api_secret)
         .verify(token)
         .map_err(|error| {
             tracing::info!(%error, "token refused");

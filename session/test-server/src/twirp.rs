@@ -77,18 +77,14 @@ pub(crate) async fn call(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let claims = match tokens::verify(
-        &shared.options.api_key,
-        &shared.options.api_secret,
-        text(header::AUTHORIZATION),
-        None,
-    ) {
+    let claims = match tokens::verify(&shared, &headers, None) {
         Ok(claims) => claims,
         Err(refused) => return refused.into_response(),
     };
-    let is_json =
-        text(header::CONTENT_TYPE).is_some_and(|kind| kind.starts_with("application/json"));
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let is_json = kind.is_some_and(|kind| kind.starts_with("application/json"));
     let call = Call {
         shared,
         claims,

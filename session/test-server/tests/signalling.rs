@@ -55,6 +55,12 @@ async fn tokens_are_refused_with_the_statuses_of_a_real_server() {
     for (what, token, status) in cases {
         assert_eq!(open(&server, "/rtc", &token).await.err(), status, "{what}");
     }
+    server.faults().set_refuse_tokens(true);
+    assert_eq!(
+        open(&server, "/rtc", &token().build()).await.err(),
+        Some(401)
+    );
+    server.faults().set_refuse_tokens(false);
     // Clients that try the newer path first fall back on this status.
     assert_eq!(
         open(&server, "/rtc/v1", &server.token("alice", "kitchen"))

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::{SinkExt, StreamExt};
 use livekit_protocol as proto;
@@ -33,15 +33,7 @@ pub(crate) async fn connect(
     let Ok(upgrade) = upgrade else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    let header = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok());
-    match tokens::verify(
-        &shared.options.api_key,
-        &shared.options.api_secret,
-        header,
-        None,
-    ) {
+    match tokens::verify(&shared, &headers, None) {
         Ok(claims) if claims.video.agent => upgrade.on_upgrade(move |socket| run(shared, socket)),
         Ok(_) => Refused::no_permission().into_response(),
         Err(refused) => refused.into_response(),

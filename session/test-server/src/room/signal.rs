@@ -142,6 +142,13 @@ impl Room {
         )
     }
 
+    /// Everybody gets a token that is good for longer.
+    pub(super) fn refresh_tokens(&self) {
+        for participant in &self.participants {
+            participant.tell(Response::RefreshToken(self.refreshed_token(participant)));
+        }
+    }
+
     /// Takes a client back whose signalling was interrupted.
     pub(super) fn resume(
         &mut self,

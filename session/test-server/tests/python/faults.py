@@ -1,8 +1,8 @@
-"""Two people whose signalling is cut in the middle: the SDK resumes, and audio goes on. Fails by an exception.
+"""Two people in a room that things happen to. Bob says how many loud frames he has heard so far, in his attribute `heard`.
 
     faults.py URL TOKEN_OF_ALICE TOKEN_OF_BOB
 
-The server cuts bob's signalling once both hear each other.
+Ends when alice is removed from the room: the test does that when it has seen enough.
 """
 
 from __future__ import annotations
@@ -32,32 +32,31 @@ async def publish(room: rtc.Room) -> None:
 
 async def main(url: str, alice_token: str, bob_token: str) -> None:
     alice, bob = rtc.Room(), rtc.Room()
-    loud = 0
-    reconnected = asyncio.Event()
+    heard = 0
+    removed = asyncio.Event()
 
     async def listen(track: rtc.Track) -> None:
-        nonlocal loud
+        nonlocal heard
         async for event in rtc.AudioStream(track, sample_rate=RATE, num_channels=1):
-            loud += int(np.abs(np.frombuffer(event.frame.data, np.int16)).max() > 1000)
+            heard += int(np.abs(np.frombuffer(event.frame.data, np.int16)).max() > 1000)
+
+    def disconnected(reason: object) -> None:
+        if reason == rtc.DisconnectReason.PARTICIPANT_REMOVED:
+            removed.set()
 
     bob.on("track_subscribed", lambda track, *_: asyncio.ensure_future(listen(track)))
-    bob.on("reconnected", reconnected.set)
+    alice.on("disconnected", disconnected)
     await alice.connect(url, alice_token)
     await publish(alice)
     await bob.connect(url, bob_token)
     await publish(bob)
-    await asyncio.wait_for(reconnected.wait(), 60)
-    await bob.local_participant.set_metadata("back")
-    before = loud
-    for _ in range(100):
-        await asyncio.sleep(0.1)
-        # A second of frames.
-        if loud >= before + 100:
-            break
-    else:
-        raise AssertionError(f"no audio after the resume: {loud - before} frames")
+    while not removed.is_set():
+        await asyncio.sleep(0.2)
+        try:
+            await asyncio.wait_for(bob.local_participant.set_attributes({"heard": str(heard)}), 2)
+        except Exception:  # noqa: BLE001: the server may be away just now
+            continue
     await bob.disconnect()
-    await alice.disconnect()
 
 
 asyncio.run(main(*sys.argv[1:]))

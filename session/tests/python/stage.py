@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from human import Clip, Server
+from livekit import rtc
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
@@ -179,6 +180,10 @@ def start_worker(kind: str, at: Server, name: str, idle: int = 1, marks: Path | 
         env["PEER_MARKS"] = str(marks)
     if kind == "ours":
         agent = built("examples/voice_agent", "LISTENKIT_VOICE_AGENT")
+        # The library of the wheel that the human uses, too.
+        library = next((Path(rtc.__file__).parent / "resources").glob("liblivekit_ffi.*"), None)
+        if "LIVEKIT_LIB_PATH" not in os.environ and library is not None:
+            env["LIVEKIT_LIB_PATH"] = str(library)
         command: list[str | Path] = [agent, "--agent-name", name, "--idle-processes", str(idle)]
     elif kind == "peer":
         command = [peer_python(), HERE / "peer_worker.py", "start"]

@@ -1,0 +1,214 @@
+//! A server for tests of rooms: the double of this workspace, or a real one when the environment names it.
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+use std::fs;
+use std::net::{TcpListener, UdpSocket};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use listenkit_session::api::{AccessToken, VideoGrants};
+use listenkit_session::transport::ffi::LivekitTransport;
+use listenkit_session::transport::{
+    ConnectOptions, Connection, RoomEvent, RoomTransport, TransportError,
+};
+use listenkit_test_server::{Options, TestServer};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+/// Longer than anything takes on a loaded machine, and short enough to see what hangs.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+/// The transport; `None`, said aloud, without LiveKit's library.
+pub(crate) fn transport(test: &str) -> Option<LivekitTransport> {
+    match LivekitTransport::open(None) {
+        Ok(transport) => Some(transport),
+        Err(error) => {
+            println!("skipped: {test} needs LiveKit's media library: {error}");
+            None
+        }
+    }
+}
+
+enum Kind {
+    Double(TestServer),
+    Started(Child),
+    Named,
+}
+
+pub(crate) struct Server {
+    kind: Kind,
+    pub(crate) url: String,
+    key: String,
+    secret: String,
+}
+
+impl Server {
+    /// `LIVEKIT_URL` with key and secret names a server that runs; `LIVEKIT_SERVER_BIN` one that is started here; else it is the double.
+    pub(crate) async fn start() -> Self {
+        if let Ok(url) = std::env::var("LIVEKIT_URL") {
+            let of =
+                |name| std::env::var(name).unwrap_or_else(|_| panic!("LIVEKIT_URL needs {name}"));
+            return Self {
+                kind: Kind::Named,
+                url,
+                key: of("LIVEKIT_API_KEY"),
+                secret: of("LIVEKIT_API_SECRET"),
+            };
+        }
+        Self::start_own().await
+    }
+
+    /// A server that can be killed.
+    pub(crate) async fn start_own() -> Self {
+        if let Ok(program) = std::env::var("LIVEKIT_SERVER_BIN") {
+            return Self::start_real(&program).await;
+        }
+        let server = TestServer::start(Options::default())
+            .await
+            .expect("the double starts");
+        Self {
+            url: server.url(),
+            key: server.api_key().to_owned(),
+            secret: server.api_secret().to_owned(),
+            kind: Kind::Double(server),
+        }
+    }
+
+    async fn start_real(program: &str) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let nth = COUNT.fetch_add(1, Ordering::Relaxed);
+        let tcp = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let udp = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        let ports = (
+            tcp.local_addr().expect("bound").port(),
+            udp.local_addr().expect("bound").port(),
+        );
+        drop((tcp, udp));
+        let secret = "at-least-32-characters-long-secret-00";
+        let config = format!(
+            "port: {}\nbind_addresses: [\"127.0.0.1\"]\nkeys: {{ devkey: \"{secret}\" }}\nrtc:\n  use_external_ip: false\n  node_ip: 127.0.0.1\n  enable_loopback_candidate: true\n  interfaces: {{ includes: [\"lo\"] }}\n  udp_port: {}\n  tcp_port: 0\n  stun_servers: [\"127.0.0.1:3478\"]\nlogging: {{ level: warn }}\n",
+            ports.0, ports.1
+        );
+        let file = std::env::temp_dir().join(format!(
+            "listenkit-livekit-{}-{nth}.yaml",
+            std::process::id()
+        ));
+        fs::write(&file, config).expect("the temporary directory is writable");
+        let child = Command::new(program)
+            .arg("--config")
+            .arg(&file)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("LIVEKIT_SERVER_BIN starts");
+        for _ in 0..100 {
+            if tokio::net::TcpStream::connect(("127.0.0.1", ports.0))
+                .await
+                .is_ok()
+            {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let _ = fs::remove_file(&file);
+        Self {
+            kind: Kind::Started(child),
+            url: format!("ws://127.0.0.1:{}", ports.0),
+            key: "devkey".to_owned(),
+            secret: secret.to_owned(),
+        }
+    }
+
+    /// Ends it as a signal does; false if it is not ours to end.
+    pub(crate) async fn kill(&mut self) -> bool {
+        match &mut self.kind {
+            Kind::Double(server) => server.kill().await,
+            Kind::Started(child) => {
+                child.kill().expect("it runs");
+                let _ = child.wait();
+            }
+            Kind::Named => return false,
+        }
+        true
+    }
+
+    pub(crate) fn token(&self, identity: &str, room: &str) -> String {
+        self.token_signed_with(identity, room, &self.secret)
+    }
+
+    pub(crate) fn token_signed_with(&self, identity: &str, room: &str, secret: &str) -> String {
+        AccessToken::with_api_key(&self.key, secret)
+            .with_identity(identity)
+            .with_name(&format!("name of {identity}"))
+            .with_grants(VideoGrants {
+                room_join: true,
+                room: room.to_owned(),
+                can_update_own_metadata: true,
+                ..VideoGrants::default()
+            })
+            .to_jwt()
+            .expect("a token")
+    }
+
+    pub(crate) async fn join(
+        &self,
+        transport: &LivekitTransport,
+        identity: &str,
+        room: &str,
+    ) -> Connection {
+        self.join_with(transport, identity, room, &ConnectOptions::default())
+            .await
+            .expect("the room is joined")
+    }
+
+    pub(crate) async fn join_with(
+        &self,
+        transport: &LivekitTransport,
+        identity: &str,
+        room: &str,
+        options: &ConnectOptions,
+    ) -> Result<Connection, TransportError> {
+        transport
+            .connect(&self.url, &self.token(identity, room), options)
+            .await
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Kind::Started(child) = &mut self.kind {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// A room's name that no other test and no other run has.
+pub(crate) fn fresh(test: &str) -> String {
+    format!("lkffi-{test}-{:08x}", fastrand::u32(..))
+}
+
+/// The first event that `pick` takes; others are passed over.
+pub(crate) async fn event<T>(
+    events: &mut UnboundedReceiver<RoomEvent>,
+    what: &str,
+    mut pick: impl FnMut(RoomEvent) -> Option<T>,
+) -> T {
+    let search = async {
+        let mut seen = Vec::new();
+        loop {
+            match events.recv().await {
+                Some(event) => {
+                    seen.push(format!("{event:?}"));
+                    if let Some(found) = pick(event) {
+                        return found;
+                    }
+                }
+                None => panic!("no {what}, and the events ended: {seen:#?}"),
+            }
+        }
+    };
+    tokio::time::timeout(SOON, search)
+        .await
+        .unwrap_or_else(|_| panic!("no {what} within {SOON:?}"))
+}

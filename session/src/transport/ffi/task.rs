@@ -21,15 +21,14 @@ use crate::transport::{
 /// How long the connection may be broken. The library gives up by itself within this time; it is here so that a room always ends.
 const RECONNECTING: Duration = Duration::from_secs(90);
 
-/// A text stream of which the end has not come.
-struct Reading {
-    message: TextMessage,
-}
+/// Longest text that is read, in bytes. A sender that goes on is not heard, so that nobody can fill our memory.
+const LONGEST_TEXT: usize = 4 << 20;
 
 struct Task {
     shared: Arc<Shared>,
     events: mpsc::UnboundedSender<RoomEvent>,
-    reading: HashMap<u64, Reading>,
+    /// Text streams of which the end has not come, by their readers' handles.
+    reading: HashMap<u64, TextMessage>,
     /// When the library is not waited for any longer.
     give_up: Option<Instant>,
     /// Whether we leave.
@@ -365,14 +364,12 @@ impl Task {
         let info = opened.reader.info;
         self.reading.insert(
             handle.id(),
-            Reading {
-                message: TextMessage {
-                    id: info.stream_id,
-                    identity: opened.participant_identity,
-                    topic: info.topic,
-                    text: String::new(),
-                    attributes: info.attributes,
-                },
+            TextMessage {
+                id: info.stream_id,
+                identity: opened.participant_identity,
+                topic: info.topic,
+                text: String::new(),
+                attributes: info.attributes,
             },
         );
         let id = handle.id();
@@ -384,25 +381,35 @@ impl Task {
 
     fn text(&mut self, event: TextStreamReaderEvent) {
         let id = event.reader_handle;
-        if let (Some(chunk), Some(reading)) = (event.chunk_received, self.reading.get_mut(&id)) {
-            reading.message.text.push_str(&chunk.content);
+        if let (Some(chunk), Some(message)) = (event.chunk_received, self.reading.get_mut(&id)) {
+            if message.text.len() + chunk.content.len() > LONGEST_TEXT {
+                tracing::warn!(
+                    identity = message.identity,
+                    topic = message.topic,
+                    "a text of more than {LONGEST_TEXT} bytes is not read"
+                );
+                self.reading.remove(&id);
+                return;
+            }
+            message.text.push_str(&chunk.content);
         }
         let Some(end) = event.eos else {
             return;
         };
-        let Some(mut reading) = self.reading.remove(&id) else {
+        let Some(mut message) = self.reading.remove(&id) else {
             return;
         };
         if let Some(error) = end.error {
             tracing::warn!(
-                topic = reading.message.topic,
+                identity = message.identity,
+                topic = message.topic,
                 "a text stream broke off: {}",
                 error.description
             );
             return;
         }
-        reading.message.attributes.extend(end.attributes);
-        self.emit(RoomEvent::Text(reading.message));
+        message.attributes.extend(end.attributes);
+        self.emit(RoomEvent::Text(message));
     }
 
     fn rpc(&self, event: RpcMethodInvocationEvent) {

@@ -12,7 +12,7 @@ use listenkit_session::AudioFrame;
 use listenkit_session::transport::ffi::LivekitTransport;
 use listenkit_session::transport::{
     AudioTrack, AutoSubscribe, ConnectOptions, Connection, DataOptions, DisconnectReason,
-    PublishOptions, Room, RoomEvent, RoomTransport, RpcError, TextOptions, TrackKind, TrackSource,
+    PublishOptions, RoomEvent, RoomTransport, RpcError, TextOptions, TrackKind, TrackSource,
     TransportError,
 };
 use rooms::{SOON, Server, event, fresh, transport};

@@ -143,7 +143,7 @@ impl Server {
             .with_grants(VideoGrants {
                 room_join: true,
                 room: room.to_owned(),
-                can_update_own_metadata: true,
+                can_update_own_metadata: Some(true),
                 ..VideoGrants::default()
             })
             .to_jwt()

@@ -77,6 +77,11 @@ pub(super) fn start(
             }
         };
         drop(leaving);
+        // The library gives no reason for an end that it did not hear from the server.
+        let reason = match reason {
+            DisconnectReason::Unknown if task.leaving || task.give_up.is_some() => task.given_up(),
+            reason => reason,
+        };
         task.end(reason);
         let _ = ended.send(true);
     });

@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use listenkit::{SileroVad, VadRate};
 use listenkit_session::providers::pocketsphinx::{
     PocketSphinx, PocketSphinxOptions, PocketSphinxSearch,
 };
 use listenkit_session::stt::{
-    RecognizeOptions, RecognizerOptions, SegmentRecognizer, Stt, SttEvent,
+    RecognizeOptions, RecognizerOptions, SegmentRecognizer, StreamAdapter, StreamAdapterOptions,
+    Stt, SttCommand, SttEvent, SttStream,
 };
 use listenkit_session::{AudioFrame, ErrorKind};
 use recording::{expected, recording};
@@ -90,6 +92,74 @@ async fn it_hears_what_was_said() {
     );
 }
 
+/// The conversation in real time; the texts, and for each how long after the end of its speech it came.
+async fn converse(
+    sphinx: PocketSphinx,
+    speculate_after: Option<Duration>,
+) -> Vec<(String, Duration)> {
+    let options = StreamAdapterOptions {
+        recognizer: RecognizerOptions {
+            max_parallel: 1,
+            ..RecognizerOptions::default()
+        },
+        speculate_after,
+        ..StreamAdapterOptions::default()
+    };
+    let vad = SileroVad::embedded(VadRate::Hz16000).expect("embedded weights are sound");
+    sphinx.prewarm();
+    let adapter = StreamAdapter::new(Arc::new(sphinx), vad, options).expect("in range");
+    let stream = adapter.stream(&RecognizeOptions::default()).await;
+    let SttStream { input, mut events } = stream.expect("an adapter streams");
+    let began = tokio::time::Instant::now() + Duration::from_secs(1);
+    tokio::spawn(async move {
+        for (n, frame) in (1..).zip(recording("conversation-en").frames()) {
+            tokio::time::sleep_until(began + Duration::from_millis(10) * n).await;
+            input.send(SttCommand::Frame(frame)).await;
+        }
+    });
+    let mut all = Vec::new();
+    while let Some(event) = events.recv().await {
+        if let SttEvent::Final(transcript) = event {
+            let (_, end) = transcript.span.expect("the VAD's");
+            all.push((transcript.text, began.elapsed().saturating_sub(end)));
+        }
+    }
+    all
+}
+
+#[tokio::test]
+async fn a_conversation_becomes_text() {
+    let Some(sphinx) = sphinx(PocketSphinxOptions::default()) else {
+        return;
+    };
+    let heard = converse(sphinx, None).await;
+    let texts: Vec<_> = heard.iter().map(|(text, _)| text.as_str()).collect();
+    assert_eq!(texts.len(), 5);
+    assert_eq!(texts[0], "i'm sorry i did not understand your response");
+    assert!(texts[1].starts_with("the number i have"), "{texts:?}");
+    assert!(texts[2].ends_with("seven one"), "{texts:?}");
+    assert_eq!(texts[3], "no");
+    assert!(texts[4].starts_with("thank you for your"), "{texts:?}");
+}
+
+/// `cargo test --release --test stt_pocketsphinx -- --ignored --nocapture figures`
+#[tokio::test]
+#[ignore = "prints figures, asserts nothing"]
+async fn figures() {
+    for speculate_after in [None, Some(Duration::from_millis(90))] {
+        let Some(sphinx) = sphinx(PocketSphinxOptions::default()) else {
+            return;
+        };
+        println!("asked for after {speculate_after:?} of silence (None: at the end, 250 ms)");
+        for (text, late) in converse(sphinx, speculate_after).await {
+            println!(
+                "  {:5} ms after the end of speech: {text}",
+                late.as_millis()
+            );
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_grammar_knows_what_may_be_said() {
     let Some(sphinx) = sphinx(digits()) else {
@@ -148,23 +218,41 @@ async fn a_request_that_is_dropped_makes_room_for_the_next() {
     assert_eq!(ask(&sphinx, &clips[3]).await, "no");
 }
 
-#[tokio::test]
+#[cfg(unix)]
+#[tokio::test(start_paused = true)]
 async fn a_clip_that_takes_too_long_is_an_error_and_the_next_one_works() {
+    use std::os::unix::fs::PermissionsExt as _;
+    // A program that hangs the first time, and is the real one from then on.
+    let folder = std::env::temp_dir().join(format!("listenkit-hangs-once-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder of our own");
+    let program = folder.join("program");
+    let script = "#!/bin/sh\nmkdir \"$0.ran\" 2>/dev/null && exec sleep 600\nexec pocketsphinx_batch \"$@\"\n";
+    std::fs::write(&program, script).expect("our folder");
+    let executable = std::fs::Permissions::from_mode(0o700);
+    std::fs::set_permissions(&program, executable).expect("our file");
     let options = PocketSphinxOptions {
-        deadline: Duration::from_secs(3),
+        program,
         ..digits()
     };
-    let Some(sphinx) = sphinx(options) else {
+    if sphinx(PocketSphinxOptions::default()).is_none() {
         return;
-    };
-    let minutes = AudioFrame::new(vec![100; 16_000 * 3_000], 16_000, 1).expect("mono");
-    let error = sphinx
-        .recognize(&minutes, &RecognizeOptions::default())
-        .await
-        .expect_err("50 minutes take longer");
-    assert_eq!(error.kind, ErrorKind::Timeout);
+    }
+    let sphinx = PocketSphinx::new(options).expect("the script is there");
     let clips = utterances("conversation-en");
+    sphinx.prewarm();
+    while !folder.join("program.ran").exists() {
+        tokio::task::yield_now().await;
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // Nothing else happens, so the test's clock is at the deadline at once.
+    let error = sphinx
+        .recognize(&clips[2], &RecognizeOptions::default())
+        .await
+        .expect_err("it hangs");
+    assert_eq!(error.kind, ErrorKind::Timeout);
+    tokio::time::resume();
     assert_eq!(ask(&sphinx, &clips[2]).await, "four seven one");
+    std::fs::remove_dir_all(&folder).expect("our folder");
 }
 
 /// Processes whose command line has this in it.

@@ -575,3 +575,58 @@ async fn options_out_of_range_are_named() {
         .contains("speculate_after")
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn whatever_is_pushed_every_start_has_an_end_and_every_utterance_an_answer() {
+    let said = recording(CONVERSATION);
+    for seed in 0..60 {
+        let mut dice = fastrand::Rng::with_seed(seed);
+        let mut commands = Vec::new();
+        let mut at = 0;
+        while at < said.samples.len() {
+            let len = dice.usize(0..40_000).min(said.samples.len() - at);
+            // The rate may lie: then it is slower or faster speech.
+            let (rate, channels) = match dice.u32(0..10) {
+                0 => (dice.u32(4_000..=192_000), 1),
+                1 => (96_000, 2),
+                _ => (48_000, 1),
+            };
+            let len = len - len % channels as usize;
+            let part = &said.samples[at..at + len];
+            at += len.max(1);
+            let frame = AudioFrame::new(part, rate, channels).expect("whole samples");
+            commands.push(SttCommand::Frame(frame));
+            match dice.u32(0..20) {
+                0 => commands.push(SttCommand::Flush),
+                1 => commands.push(SttCommand::Gap(Duration::from_millis(dice.u64(0..1_000)))),
+                2 if dice.u32(0..10) == 0 => commands.push(SttCommand::Gap(Duration::MAX)),
+                _ => {}
+            }
+        }
+        let stt = counting(Duration::from_millis(dice.u64(0..1_000)));
+        let options = StreamAdapterOptions {
+            speculate_after: dice.bool().then_some(100 * MS),
+            ..StreamAdapterOptions::default()
+        };
+        let kinds = short(&run(&adapter(&stt, options), commands).await);
+        let mut open = false;
+        let (mut ends, mut answers) = (0, 0);
+        for kind in &kinds {
+            match kind.as_str() {
+                "start" => assert!(
+                    !std::mem::replace(&mut open, true),
+                    "seed {seed}: {kinds:?}"
+                ),
+                "end" => {
+                    assert!(std::mem::take(&mut open), "seed {seed}: {kinds:?}");
+                    ends += 1;
+                }
+                text => {
+                    assert!(text.parse::<u32>().is_ok(), "seed {seed}: {kinds:?}");
+                    answers += 1;
+                }
+            }
+        }
+        assert!(!open && answers >= ends, "seed {seed}: {kinds:?}");
+    }
+}

@@ -627,3 +627,45 @@ async fn whatever_happens_each_utterance_is_answered_once_and_in_order() {
         random_run(seed).await;
     }
 }
+
+/// A log in memory.
+#[derive(Clone, Default)]
+struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("no panic").write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backlog_is_told_and_not_dropped() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let stt = Arc::new(ScriptedStt::new(|_, _| says(1_000, "slow")));
+    let (recognizer, mut events) = recognizer(&stt, 1);
+    let warnings = || {
+        let bytes = log.0.lock().expect("no panic").clone();
+        String::from_utf8_lossy(&bytes)
+            .matches("slower than the user speaks")
+            .count()
+    };
+    for n in 0..8 {
+        recognizer.submit(clip(n), seconds(0, 1));
+    }
+    assert_eq!(warnings(), 0);
+    for n in 8..25 {
+        recognizer.submit(clip(n), seconds(0, 1));
+    }
+    assert_eq!(warnings(), 3, "at 9, 17 and 25");
+    recognizer.finish().await;
+    assert_eq!(answers(&mut events).len(), 25);
+}

@@ -7,6 +7,7 @@ pub mod api;
 mod audio;
 mod chat;
 pub mod llm;
+pub mod noise;
 pub mod providers;
 mod retry;
 pub mod stt;

@@ -1,4 +1,6 @@
 //! Providers.
 
 pub mod instant;
+pub mod openai;
+mod pcm;
 pub mod pocketsphinx;

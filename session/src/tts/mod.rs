@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 pub use chunker::{ChunkOptions, SentenceChunker};
+pub(crate) use convert::Converter;
 pub use filter::TextFilter;
 pub use playout::{Played, Playout, PlayoutOptions, Utterance};
 pub use sentence::{SentenceOptions, SentenceStream};

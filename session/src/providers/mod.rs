@@ -1,5 +1,6 @@
 //! Providers.
 
+pub mod espeak;
 pub mod instant;
 pub mod openai;
 mod pcm;

@@ -6,6 +6,7 @@
 
 mod agent;
 mod conductor;
+mod dialogue;
 mod event;
 mod generation;
 mod hearing;
@@ -22,6 +23,7 @@ mod speech;
 mod speeches;
 
 pub use agent::{Agent, BoxError, ChatInput, TurnReply, UserTurn};
+pub use dialogue::{Dialogue, DialogueAgent};
 pub use event::{
     AgentState, CloseReason, ErrorSource, EventStream, Overlap, SessionEvent, SpeechSource,
     TurnOutcome, UserState, UserTurnEnded,

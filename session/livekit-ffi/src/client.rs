@@ -430,6 +430,7 @@ const fn name_of(request: &Request) -> &'static str {
         Request::SetLocalAttributes(_) => "SetLocalAttributes",
         Request::CreateAudioTrack(_) => "CreateAudioTrack",
         Request::LocalTrackMute(_) => "LocalTrackMute",
+        Request::GetStats(_) => "GetStats",
         Request::NewAudioStream(_) => "NewAudioStream",
         Request::NewAudioSource(_) => "NewAudioSource",
         Request::CaptureAudioFrame(_) => "CaptureAudioFrame",

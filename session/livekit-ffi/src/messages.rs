@@ -20,7 +20,7 @@ use prost::{Enumeration, Message, Oneof};
 pub struct FfiRequest {
     #[prost(
         oneof = "Request",
-        tags = "3, 4, 5, 6, 7, 8, 11, 16, 17, 25, 26, 27, 28, 38, 39, 40, 41, 57, 60, 64, 65, 66, 76, 83"
+        tags = "3, 4, 5, 6, 7, 8, 11, 16, 17, 19, 25, 26, 27, 28, 38, 39, 40, 41, 57, 60, 64, 65, 66, 76, 83"
     )]
     pub message: Option<Request>,
 }
@@ -45,6 +45,8 @@ pub enum Request {
     CreateAudioTrack(CreateAudioTrackRequest),
     #[prost(message, tag = "17")]
     LocalTrackMute(LocalTrackMuteRequest),
+    #[prost(message, tag = "19")]
+    GetStats(GetStatsRequest),
     #[prost(message, tag = "25")]
     NewAudioStream(NewAudioStreamRequest),
     #[prost(message, tag = "26")]
@@ -105,7 +107,7 @@ pub enum Response {
 pub struct FfiEvent {
     #[prost(
         oneof = "Event",
-        tags = "1, 4, 5, 7, 9, 10, 11, 13, 16, 18, 20, 23, 24, 35, 37, 38, 39, 40, 44"
+        tags = "1, 4, 5, 7, 9, 10, 11, 13, 16, 17, 18, 20, 23, 24, 35, 37, 38, 39, 40, 44"
     )]
     pub message: Option<Event>,
 }
@@ -130,6 +132,8 @@ pub enum Event {
     CaptureAudioFrame(CaptureAudioFrameCallback),
     #[prost(message, tag = "16")]
     SetLocalAttributes(SetLocalAttributesCallback),
+    #[prost(message, tag = "17")]
+    GetStats(GetStatsCallback),
     #[prost(message, tag = "18")]
     Logs(LogBatch),
     #[prost(message, tag = "20")]
@@ -926,6 +930,66 @@ pub struct CreateAudioTrackRequest {
 pub struct CreateAudioTrackResponse {
     #[prost(message, required, tag = "1")]
     pub track: OwnedTrack,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct GetStatsRequest {
+    #[prost(uint64, required, tag = "1")]
+    pub track_handle: u64,
+    #[prost(uint64, optional, tag = "2")]
+    pub request_async_id: Option<u64>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct GetStatsCallback {
+    #[prost(uint64, required, tag = "1")]
+    pub async_id: u64,
+    #[prost(string, optional, tag = "2")]
+    pub error: Option<String>,
+    #[prost(message, repeated, tag = "3")]
+    pub stats: Vec<RtcStats>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct RtcStats {
+    #[prost(oneof = "Stats", tags = "4, 13")]
+    pub stats: Option<Stats>,
+}
+
+#[derive(Clone, PartialEq, Oneof)]
+pub enum Stats {
+    #[prost(message, tag = "4")]
+    InboundRtp(RtcStatsInboundRtp),
+    #[prost(message, tag = "13")]
+    CandidatePair(RtcStatsCandidatePair),
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct RtcStatsInboundRtp {
+    #[prost(message, required, tag = "4")]
+    pub inbound: InboundRtpStreamStats,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct InboundRtpStreamStats {
+    #[prost(double, required, tag = "31")]
+    pub jitter_buffer_delay: f64,
+    #[prost(uint64, required, tag = "33")]
+    pub jitter_buffer_emitted_count: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct RtcStatsCandidatePair {
+    #[prost(message, required, tag = "2")]
+    pub candidate_pair: CandidatePairStats,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct CandidatePairStats {
+    #[prost(bool, required, tag = "5")]
+    pub nominated: bool,
+    #[prost(double, required, tag = "13")]
+    pub current_round_trip_time: f64,
 }
 
 #[derive(Clone, PartialEq, Message)]

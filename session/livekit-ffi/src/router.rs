@@ -319,6 +319,7 @@ const fn call_of(event: &Event) -> Option<u64> {
         Event::PublishData(m) => m.async_id,
         Event::CaptureAudioFrame(m) => m.async_id,
         Event::SetLocalAttributes(m) => m.async_id,
+        Event::GetStats(m) => m.async_id,
         Event::PerformRpc(m) => m.async_id,
         Event::TextStreamOpen(m) => m.async_id,
         Event::TextStreamWriterWrite(m) => m.async_id,

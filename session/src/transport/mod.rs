@@ -452,6 +452,16 @@ pub trait Room: Send + Sync {
         channels: u32,
     ) -> Result<mpsc::Receiver<AudioFrame>, TransportError>;
 
+    /// How old the audio of a subscribed track is when it comes, since the call before this one: packet, coder, jitter buffer and the way from the server. The way
+    /// from the speaker to the server is not known here. `None` if the transport cannot say, or nothing came. For [`Input::AudioAge`](listenkit::Input::AudioAge).
+    ///
+    /// # Errors
+    /// [`TransportError`] if the track is not subscribed.
+    async fn audio_age(&self, sid: &str) -> Result<Option<Duration>, TransportError> {
+        let _ = sid;
+        Ok(None)
+    }
+
     /// Publishes an audio track.
     ///
     /// # Errors

@@ -254,6 +254,7 @@ impl Conductor {
                 self.ear.clear();
                 self.early = None;
             }
+            Command::AudioAge(age) => self.ear.audio_age(age),
             Command::Expect(expectation) => {
                 // Any turn ends an expectation, also one that is spoken over the agent.
                 if self.mouth.current.is_some() {

@@ -301,6 +301,11 @@ impl Ear {
         self.anchor.0
     }
 
+    /// The user's audio is this old when it comes.
+    pub(super) fn audio_age(&mut self, age: Duration) {
+        self.tell(Input::AudioAge(self.samples(age)));
+    }
+
     /// Something the conversation knows.
     pub(super) fn tell(&mut self, input: Input) {
         if let Input::Expect(expectation) = input {

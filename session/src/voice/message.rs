@@ -1,5 +1,7 @@
 //! What is sent to the task that owns the conversation.
 
+use std::time::Duration;
+
 use futures_util::stream::BoxStream;
 use listenkit::{Expectation, Probability};
 use tokio::sync::{mpsc, oneshot};
@@ -59,6 +61,8 @@ pub(super) enum Command {
     },
     ClearTurn,
     Expect(Expectation),
+    /// In a room: the user's audio is this old when it comes.
+    AudioAge(Duration),
     SetHistory(ChatContext),
     Resubmit(FailedSegment),
     /// In a room: reads this track from now on; `None`: nobody can be heard.

@@ -4,6 +4,7 @@
 //! Whether the user speaks, interrupts or is finished is never decided here: the core says it ([`listenkit::Detector`], one for each
 //! session), and the session does what follows from it.
 
+mod age;
 mod agent;
 mod conductor;
 mod dialogue;

@@ -12,6 +12,7 @@ use futures_util::FutureExt;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use super::age;
 use super::agent::{Agent, ChatInput};
 use super::event::{CloseReason, ErrorSource, EventStream, SessionEvent};
 use super::message::Command;
@@ -54,6 +55,9 @@ pub struct RoomInputOptions {
     pub participant_identity: Option<String>,
     /// Kinds of participants that are heard. Default: standard, telephone, connector.
     pub participant_kinds: Vec<ParticipantKind>,
+    /// Whether delays count from when the user fell silent: the age of the audio, as far as the room knows it and up to 100 ms, is taken off the wait that ends a
+    /// turn. Default true. (LiveKit Agents: from when the agent heard it.)
+    pub compensate_age: bool,
     /// Whether the session ends when the participant it hears leaves of their own will, refuses a call, or their room is deleted. Default true.
     pub close_on_disconnect: bool,
     /// Whether text on the topic `lk.chat` reaches [`Agent::on_chat_message`]. Default true.
@@ -72,6 +76,7 @@ impl Default for RoomInputOptions {
                 ParticipantKind::Sip,
                 ParticipantKind::Connector,
             ],
+            compensate_age: true,
             close_on_disconnect: true,
             text_input: true,
         }
@@ -162,6 +167,15 @@ impl AgentSession {
         self.start_shared(agent.clone(), io)?;
         // The writer ends with the session's events, the follower with the session or the room.
         tokio::spawn(writer.run(session_events));
+        if input.audio && input.compensate_age {
+            let user = linked.subscribe();
+            tokio::spawn(age::follow(
+                room.clone(),
+                user,
+                self.downgrade(),
+                self.over(),
+            ));
+        }
         let follower = Follower {
             session: self.downgrade(),
             agent,
@@ -177,10 +191,10 @@ impl AgentSession {
 
 /// Who is heard.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Linked {
+pub(super) struct Linked {
     identity: Option<String>,
     /// Of the microphone.
-    track: Option<String>,
+    pub(super) track: Option<String>,
 }
 
 /// Follows the room.

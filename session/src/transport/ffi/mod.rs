@@ -13,6 +13,7 @@
 //! Opus then packs 20 ms. Receiving: the library's jitter buffer decides; its frames of 10 ms go from its thread into the reader's channel, without
 //! another thread in between.
 
+mod age;
 mod connect;
 mod convert;
 mod room;

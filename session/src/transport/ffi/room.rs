@@ -12,6 +12,7 @@ use listenkit_livekit_ffi::messages::{
 use listenkit_livekit_ffi::{Client, Handle, Incoming, Pcm};
 use tokio::sync::{mpsc, watch};
 
+use super::age::{self, JitterBuffer};
 use super::track::Published;
 use super::{ANSWER, answer, convert, objection, refused, text, track};
 use crate::AudioFrame;
@@ -22,6 +23,8 @@ use crate::transport::{
 
 /// How long the server is given to hear that we leave.
 pub(super) const LEAVING: Duration = Duration::from_secs(5);
+
+const HEARING: &str = "cannot hear the track";
 
 /// Received frames of 10 ms that may wait for a reader: two seconds.
 const FRAMES_WAITING: usize = 200;
@@ -56,6 +59,8 @@ pub(super) struct State {
     pub(super) streams: Vec<(String, u64)>,
     /// Tracks of ours, which get new sids when the connection is made anew.
     pub(super) published: Vec<Arc<Published>>,
+    /// What the jitter buffers had counted when they were last asked, by the sid of their track.
+    pub(super) ages: HashMap<String, JitterBuffer>,
 }
 
 impl State {
@@ -78,6 +83,18 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    /// The handle of a track that is subscribed.
+    fn remote_track(&self, sid: &str) -> Result<u64, TransportError> {
+        let state = self.state();
+        let track = state.others.iter().find_map(|r| r.tracks.get(sid));
+        track
+            .map(Handle::id)
+            .ok_or_else(|| TransportError::Refused {
+                what: HEARING,
+                message: format!("there is no subscribed track {sid}"),
+            })
+    }
+
     pub(super) fn new(
         client: &'static Client,
         room: Handle,
@@ -113,6 +130,7 @@ impl Shared {
                 others,
                 streams: Vec::new(),
                 published: Vec::new(),
+                ages: HashMap::new(),
             }),
         }
     }
@@ -280,18 +298,10 @@ impl Room for LivekitRoom {
         sample_rate: u32,
         channels: u32,
     ) -> Result<mpsc::Receiver<AudioFrame>, TransportError> {
-        const WHAT: &str = "cannot hear the track";
         self.open()?;
         let client = self.shared.client;
+        let track = self.shared.remote_track(sid)?;
         let mut state = self.shared.state();
-        let track = state
-            .others
-            .iter()
-            .find_map(|r| r.tracks.get(sid).map(Handle::id))
-            .ok_or_else(|| TransportError::Refused {
-                what: WHAT,
-                message: format!("there is no subscribed track {sid}"),
-            })?;
         let mut incoming = client
             .ask(Request::NewAudioStream(NewAudioStreamRequest {
                 track_handle: track,
@@ -302,7 +312,7 @@ impl Room for LivekitRoom {
                 // No queue of the library's own: its frames are taken at once.
                 queue_size_frames: Some(0),
             }))
-            .map_err(refused(WHAT))?;
+            .map_err(refused(HEARING))?;
         let owned = match &incoming.message {
             Response::NewAudioStream(answer) => answer.stream.handle.clone(),
             _ => return Err(TransportError::Closed),
@@ -322,6 +332,12 @@ impl Room for LivekitRoom {
             }
         });
         Ok(receiver)
+    }
+
+    async fn audio_age(&self, sid: &str) -> Result<Option<Duration>, TransportError> {
+        self.open()?;
+        let track = self.shared.remote_track(sid)?;
+        age::of(&self.shared, sid, track).await
     }
 
     async fn publish_audio(

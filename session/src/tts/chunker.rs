@@ -184,12 +184,14 @@ impl SentenceChunker {
         // With the next character, so that it is known whether it belongs to the last cluster.
         let mut text = self.buffer.clone();
         text.push(next);
-        let word = text.split_word_bound_indices().map(|(at, _)| at);
-        let cluster = text.grapheme_indices(true).map(|(at, _)| at);
-        word.filter(|&at| at >= half)
-            .last()
-            .or_else(|| cluster.last())
-            .filter(|&at| at > 0)
+        let last_of = |mut starts: Box<dyn DoubleEndedIterator<Item = usize> + '_>| {
+            starts.next_back().filter(|&at| at > 0)
+        };
+        let words = text.split_word_bound_indices().map(|(at, _)| at);
+        let clusters = text.grapheme_indices(true).map(|(at, _)| at);
+        last_of(Box::new(words))
+            .filter(|&at| at >= half)
+            .or_else(|| last_of(Box::new(clusters)))
     }
 
     fn cut(&mut self, at: usize, pieces: &mut Vec<String>) {

@@ -56,11 +56,7 @@ fn without_markdown(line: &str, line_start: bool) -> String {
             && ['-', '*', '_'].contains(&marks[0])
             && marks.iter().all(|&mark| mark == marks[0]);
         if is_rule || bare.starts_with("```") {
-            return line
-                .ends_with('\n')
-                .then_some("\n")
-                .unwrap_or_default()
-                .to_owned();
+            return if line.ends_with('\n') { "\n" } else { "" }.to_owned();
         }
         rest = without_line_mark(line);
     }

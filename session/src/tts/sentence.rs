@@ -136,7 +136,7 @@ async fn make(
             Job::Speak(text, spoken) => {
                 let (frames, receiver) = mpsc::channel(EVENTS);
                 if spoken.contains(char::is_alphanumeric) {
-                    requests.spawn(speak(tts.clone(), retry.clone(), spoken, frames));
+                    requests.spawn(speak(tts.clone(), retry, spoken, frames));
                 }
                 Part::Speech(text, receiver)
             }

@@ -91,6 +91,12 @@ impl ChatContext {
         Arc::make_mut(&mut self.items).push(ChatItem::Message(message));
     }
 
+    /// Adds before the entry with this number; to the end if there are fewer.
+    pub fn insert(&mut self, index: usize, message: ChatMessage) {
+        let index = index.min(self.items.len());
+        Arc::make_mut(&mut self.items).insert(index, ChatItem::Message(message));
+    }
+
     /// Puts instructions in front, in the place of those that are there.
     pub fn set_instructions(&mut self, instructions: impl Into<String>) {
         let message = ChatItem::Message(ChatMessage::new(Role::System, instructions));

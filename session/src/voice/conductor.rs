@@ -104,7 +104,7 @@ impl Conductor {
             }
         }
         Ok(Self {
-            ear: Ear::new(options.clone(), rate, &handle.messages)?,
+            ear: Ear::new(options.clone(), rate, io.audio_age, &handle.messages)?,
             mouth: Mouth::new(
                 options.tts.clone(),
                 playout,
@@ -346,7 +346,7 @@ impl Conductor {
             .and_then(|speech| speech.stopped_at)
             .map(|at| at + STOP_LIMIT);
         let closing = self.closing.as_ref().map(|closing| closing.deadline);
-        [away, stopped, closing, self.ear.deadline()]
+        [away, stopped, closing, self.ear.deadline(Instant::now())]
             .into_iter()
             .flatten()
             .fold(self.next_clock, Instant::min)
@@ -711,17 +711,22 @@ impl Conductor {
 
     fn hook_done(&mut self, done: HookDone) {
         self.hook = None;
+        let context_is_plain = done.context.is_none();
         let early = self.early.take_if(|early| early.turn == done.turn);
         let early = early.filter(|early| {
             early.revision == self.revision
                 && !done.reworded
-                && done.context.is_none()
+                && context_is_plain
                 && same_words(&early.text, &done.message.text)
                 && early
                     .generation
                     .done
                     .as_ref()
                     .is_none_or(|generated| generated.error.is_none())
+        });
+        let context = done.context.map(|mut context| {
+            context.push(done.message.clone());
+            context
         });
         self.add_message(done.message);
         if let Err(message) = &done.reply {
@@ -757,7 +762,7 @@ impl Conductor {
             return;
         };
         let plan = Plan::Reply {
-            context: done.context,
+            context,
             instructions: None,
         };
         let mut speech = Speech::new(handle, SpeechSource::UserTurn, plan);
@@ -796,6 +801,9 @@ impl Conductor {
         let Some(llm) = self.options.llm.clone().filter(|_| options.enabled) else {
             return;
         };
+        if self.options.is_manual() {
+            return; // the program says when it wants an answer
+        }
         let speaks = self
             .mouth
             .current
@@ -918,16 +926,7 @@ impl Conductor {
                     return;
                 };
                 let history = self.shared.history().clone();
-                let mut context = match context {
-                    // What a hook has made of the history, and the message behind it.
-                    Some(mut context) => {
-                        if let Some(last) = history.messages().next_back() {
-                            context.push(last.clone());
-                        }
-                        context
-                    }
-                    None => history,
-                };
+                let mut context = context.unwrap_or(history);
                 if let Some(instructions) = instructions {
                     context.push(ChatMessage::new(Role::System, instructions));
                 }
@@ -955,6 +954,7 @@ impl Conductor {
             return;
         };
         speech.audible_at = Some(now);
+        speech.history_at = self.shared.history().len();
         let answers = speech.answers;
         let preemptive = speech.preemptive;
         let goes_on = speech.pause == Pause::No && speech.stopped_at.is_none();
@@ -1004,10 +1004,21 @@ impl Conductor {
             };
             self.emit(SessionEvent::Metrics(Metrics::Tts(metrics)));
         }
+        let is_whole = !played.interrupted && played.error.is_none();
         if let Some(error) = played.error {
             self.failed(ErrorSource::Tts, error);
         }
-        self.finish_current(handle, played.heard, played.interrupted);
+        // The text as it was written, marks and all, if all of it was heard.
+        let heard = self.written(handle).filter(|_| is_whole);
+        self.finish_current(handle, heard.unwrap_or(played.heard), played.interrupted);
+    }
+
+    /// The whole text of the current speech, if it is complete.
+    fn written(&self, handle: &SpeechHandle) -> Option<String> {
+        let speech = self.mouth.current.as_ref()?;
+        let done = speech.generation.as_ref()?.done.as_ref()?;
+        let whole = speech.handle.is(handle) && done.error.is_none() && !done.cancelled;
+        whole.then(|| done.text.clone())
     }
 
     /// The current speech is over: `heard` is what the user heard of it.
@@ -1018,17 +1029,7 @@ impl Conductor {
         if speech.audible_at.is_some() {
             self.ear.tell(Input::AgentStopped);
         }
-        let made = speech
-            .generation
-            .as_ref()
-            .and_then(|generation| generation.done.as_ref())
-            .filter(|generated| generated.error.is_none() && !generated.cancelled)
-            .map(|generated| generated.text.clone());
-        let text = match (interrupted, made) {
-            (false, Some(text)) => text,
-            _ => heard,
-        };
-        let text = text.trim();
+        let text = heard.trim();
         self.emit(SessionEvent::AgentTranscript {
             speech: handle.id().to_owned(),
             text: text.to_owned(),
@@ -1037,7 +1038,7 @@ impl Conductor {
         if !text.is_empty() && speech.add_to_history {
             let mut message = ChatMessage::new(Role::Assistant, text);
             message.interrupted = interrupted;
-            self.add_message(message);
+            self.insert_message(speech.history_at, message);
         }
         speech.generation = None;
         handle.finish(interrupted);
@@ -1184,7 +1185,11 @@ impl Conductor {
     }
 
     fn add_message(&mut self, message: ChatMessage) {
-        self.shared.history().push(message.clone());
+        self.insert_message(usize::MAX, message);
+    }
+
+    fn insert_message(&mut self, at: usize, message: ChatMessage) {
+        self.shared.history().insert(at, message.clone());
         self.revision += 1;
         self.emit(SessionEvent::ConversationItemAdded(message));
     }
@@ -1265,10 +1270,10 @@ impl Conductor {
         for job in std::mem::take(&mut self.hooks) {
             self.add_message(job.message);
         }
-        if let Some(speech) = self.mouth.current.take() {
+        if let Some(speech) = &self.mouth.current {
+            let heard = speech.utterance.as_ref().map(|utterance| utterance.heard());
             let handle = speech.handle.clone();
-            self.mouth.current = Some(speech);
-            self.finish_current(&handle, String::new(), true);
+            self.finish_current(&handle, heard.unwrap_or_default(), true);
         }
         for task in [self.enter.take(), self.hook.take()].into_iter().flatten() {
             task.abort();

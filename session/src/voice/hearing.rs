@@ -124,9 +124,18 @@ pub(super) struct CompleteTurn {
 
 /// An utterance that is being recognised.
 struct Submitted {
-    /// `None`: the turn was cleared.
-    turn: Option<u64>,
+    owner: Owner,
     speech_end: SamplePos,
+}
+
+/// Whose words an utterance has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    Turn(u64),
+    /// Nobody's: the turn was cleared.
+    Cleared,
+    /// It is recognised once more, after its turn.
+    Late,
 }
 
 pub(super) struct Ear {
@@ -138,6 +147,8 @@ pub(super) struct Ear {
     heard: VecDeque<Heard>,
     turns: VecDeque<Turn>,
     submitted: VecDeque<Submitted>,
+    /// Utterances that are recognised once more, after their turn.
+    late: u32,
     /// The recogniser has ended this turn; its final transcript is on its way.
     stt_ended: Option<u64>,
     /// Turns up to this one have been taken.
@@ -157,12 +168,15 @@ pub(super) struct Ear {
     windows_before: u64,
     position_before: SamplePos,
     refused: bool,
+    /// How old audio is when it comes.
+    age: Duration,
 }
 
 impl Ear {
     pub(super) fn new(
         options: std::sync::Arc<Options>,
         rate: SampleRate,
+        age: Duration,
         messages: &mpsc::UnboundedSender<Message>,
     ) -> Result<Self, SessionError> {
         let detector = Detector::new(options.detector(rate), silero(rate)?)?;
@@ -173,7 +187,7 @@ impl Ear {
             _ => None,
         };
         let now = Instant::now();
-        Ok(Self {
+        let mut ear = Self {
             stt: Recogniser::new(options.stt.clone(), options.language.clone(), options.retry),
             has_vad: options.vad.is_some(),
             language: options.language.clone(),
@@ -185,6 +199,7 @@ impl Ear {
             heard: VecDeque::with_capacity(32),
             turns: VecDeque::new(),
             submitted: VecDeque::new(),
+            late: 0,
             stt_ended: None,
             taken: None,
             promoted: None,
@@ -195,7 +210,16 @@ impl Ear {
             busy: Duration::ZERO,
             windows_before: 0,
             refused: false,
-        })
+            age,
+        };
+        ear.tell_age();
+        Ok(ear)
+    }
+
+    fn tell_age(&mut self) {
+        if self.age > Duration::ZERO {
+            self.tell(Input::AudioAge(self.samples(self.age)));
+        }
     }
 
     // What comes in.
@@ -261,7 +285,10 @@ impl Ear {
             .map_err(SessionError::from)
             .and_then(|rate| Ok(Detector::new(self.options.detector(rate), silero(rate)?)?));
         match made {
-            Ok(detector) => self.detector = detector,
+            Ok(detector) => {
+                self.detector = detector;
+                self.tell_age();
+            }
             Err(error) => tracing::debug!(%error, "the first rate is kept"),
         }
     }
@@ -358,7 +385,7 @@ impl Ear {
                     };
                     turn_of(turns, segment.turn).pending += 1;
                     submitted.push_back(Submitted {
-                        turn: Some(segment.turn),
+                        owner: Owner::Turn(segment.turn),
                         speech_end: segment.speech_end,
                     });
                     stt.submit(frame, times);
@@ -424,14 +451,45 @@ impl Ear {
         let Some(submitted) = self.submitted.pop_front() else {
             return;
         };
-        let Some(number) = submitted.turn else {
-            return; // the turn was cleared
+        let number = match submitted.owner {
+            Owner::Cleared => return,
+            Owner::Turn(number) => {
+                turn_of(&mut self.turns, number).pending -= 1;
+                if let Some(transcript) = transcript {
+                    self.add(number, transcript, Some(submitted.speech_end));
+                }
+                number
+            }
+            Owner::Late => {
+                self.late -= 1;
+                let transcript = transcript.filter(|t| !t.text.trim().is_empty());
+                let Some(transcript) = transcript else {
+                    return;
+                };
+                let known = self.tell_transcript(Some(submitted.speech_end));
+                let Some(number) = known.or(self.taken) else {
+                    return;
+                };
+                self.add_text(number, transcript);
+                number
+            }
         };
-        turn_of(&mut self.turns, number).pending -= 1;
-        if let Some(transcript) = transcript {
-            self.add(number, transcript, Some(submitted.speech_end));
-        }
         self.heard.push_back(Heard::Answered { turn: number });
+    }
+
+    /// Tells the core of a final transcript; gives the turn that it belongs to, if that was not cleared.
+    fn tell_transcript(&mut self, speech_end: Option<SamplePos>) -> Option<u64> {
+        let before = self.heard.len();
+        self.tell(Input::Transcript { speech_end });
+        let amended = self
+            .heard
+            .iter()
+            .skip(before)
+            .find_map(|heard| match heard {
+                Heard::Core(Event::TurnAmended(amended)) => Some(amended.turn),
+                _ => None,
+            });
+        amended.or_else(|| self.detector.open_turn())
     }
 
     /// A transcript that may still change.
@@ -476,17 +534,8 @@ impl Ear {
                     .is_some_and(|e| e.waits_until.is_some() && !e.has_final)
             })
             .map(|turn| turn.number);
-        let before = self.heard.len();
-        self.tell(Input::Transcript { speech_end });
-        let amended = self
-            .heard
-            .iter()
-            .skip(before)
-            .find_map(|heard| match heard {
-                Heard::Core(Event::TurnAmended(amended)) => Some(amended.turn),
-                _ => None,
-            });
-        let Some(number) = waiting.or(amended).or_else(|| self.detector.open_turn()) else {
+        let known = self.tell_transcript(speech_end);
+        let Some(number) = waiting.or(known) else {
             return; // of a turn that was cleared
         };
         self.add_text(number, transcript);
@@ -653,8 +702,8 @@ impl Ear {
             !goes
         });
         for submitted in &mut self.submitted {
-            if submitted.turn.is_some_and(|turn| open.contains(&turn)) {
-                submitted.turn = Some(number);
+            if matches!(submitted.owner, Owner::Turn(turn) if open.contains(&turn)) {
+                submitted.owner = Owner::Turn(number);
             }
         }
         let turn = turn_of(&mut self.turns, number);
@@ -675,8 +724,8 @@ impl Ear {
             turn.ended.is_some()
         });
         for submitted in &mut self.submitted {
-            if submitted.turn.is_some_and(|turn| gone.contains(&turn)) {
-                submitted.turn = None;
+            if matches!(submitted.owner, Owner::Turn(turn) if gone.contains(&turn)) {
+                submitted.owner = Owner::Cleared;
             }
         }
     }
@@ -708,19 +757,16 @@ impl Ear {
             turn.pending = 0;
         }
         self.submitted.clear();
+        self.late = 0;
     }
 
     /// An utterance that failed is recognised once more; its words are a turn of their own if its turn is over.
     pub(super) fn resubmit(&mut self, failed: FailedSegment) {
         let speech_end = SamplePos(self.samples(failed.span.1).0);
         if self.stt.resubmit(failed) {
-            let number = self.detector.open_turn();
-            let number = number.or_else(|| self.turns.back().map(|turn| turn.number));
-            if let Some(number) = number {
-                turn_of(&mut self.turns, number).pending += 1;
-            }
+            self.late += 1;
             self.submitted.push_back(Submitted {
-                turn: number,
+                owner: Owner::Late,
                 speech_end,
             });
         }
@@ -785,10 +831,11 @@ impl Ear {
     }
 
     /// When a turn has to be looked at again, whatever happens.
-    pub(super) fn deadline(&self) -> Option<Instant> {
+    pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
         self.turns
             .iter()
             .filter_map(|turn| turn.ended.as_ref()?.waits_until)
+            .filter(|&until| until > now)
             .min()
     }
 
@@ -817,13 +864,12 @@ impl Ear {
 
     /// Whether words of the user's are still to come, of turns that are over.
     pub(super) fn awaits_words(&self) -> bool {
-        self.turns
-            .iter()
-            .any(|turn| turn.ended.is_some() || turn.pending > 0)
-    }
-
-    pub(super) fn open_turn(&self) -> Option<u64> {
-        self.detector.open_turn()
+        self.late > 0
+            || self.stt.is_ending()
+            || self
+                .turns
+                .iter()
+                .any(|turn| turn.ended.is_some() || turn.pending > 0)
     }
 
     pub(super) fn rate(&self) -> SampleRate {

@@ -48,8 +48,8 @@ enum State {
     Broken {
         until: Instant,
     },
-    /// The input was ended.
-    Ending(mpsc::Receiver<SttEvent>),
+    /// The input was ended; what was said is still recognised, until then.
+    Ending(mpsc::Receiver<SttEvent>, Instant),
     Over,
 }
 
@@ -101,7 +101,7 @@ impl Recogniser {
             Self::Segments { events, .. } => events.try_recv().ok(),
             Self::Stream(stream) => match &mut stream.state {
                 State::Open(open) => open.events.try_recv().ok(),
-                State::Ending(events) => events.try_recv().ok(),
+                State::Ending(events, _) => events.try_recv().ok(),
                 _ => None,
             },
         }
@@ -134,6 +134,11 @@ impl Recogniser {
         if let Self::Stream(stream) = self {
             stream.end_input();
         }
+    }
+
+    /// Whether words may still come though no audio does.
+    pub(super) const fn is_ending(&self) -> bool {
+        matches!(self, Self::Stream(stream) if matches!(stream.state, State::Ending(..)))
     }
 
     /// What is open is given up, with its audio.
@@ -169,7 +174,7 @@ impl Stream {
                 Ok(()) => return,
                 Err(command) => self.keep(command),
             }
-        } else if !matches!(self.state, State::Over | State::Ending(_)) {
+        } else if !matches!(self.state, State::Over | State::Ending(..)) {
             self.keep(command);
         }
         self.empty_backlog();
@@ -242,10 +247,16 @@ impl Stream {
                     tokio::time::sleep_until(*until).await;
                     self.state = open(&self.stt, &self.options, &self.retry);
                 }
-                State::Ending(events) => match events.recv().await {
-                    Some(event) => return event,
-                    None => self.state = State::Over,
-                },
+                State::Ending(events, until) => {
+                    match tokio::time::timeout_at(*until, events.recv()).await {
+                        Ok(Some(event)) => return event,
+                        Ok(None) | Err(_) => {
+                            self.state = State::Over;
+                            // Whoever waits for words has to look again.
+                            return SttEvent::EndOfSpeech { at: Duration::ZERO };
+                        }
+                    }
+                }
                 State::Over => std::future::pending().await,
             }
         }
@@ -256,7 +267,7 @@ impl Stream {
         let state = std::mem::replace(&mut self.state, State::Over);
         if let State::Open(SttStream { input, events }) = state {
             drop(input);
-            self.state = State::Ending(events);
+            self.state = State::Ending(events, Instant::now() + self.retry.timeout);
         }
     }
 

@@ -49,6 +49,9 @@ pub struct RoomInputOptions {
     pub audio: bool,
     /// Rate at which the room gives audio, in Hz. Default 16,000: what the models and most recognisers take. (LiveKit Agents: 24,000.)
     pub sample_rate: u32,
+    /// How old audio is when the room gives it: half a packet, the coder's look-ahead, the jitter buffer. Turns end that much earlier, so that the
+    /// user waits as long as was asked for. Default 50 ms.
+    pub audio_age: Duration,
     /// Whether noise is taken out of it first, by RNNoise. Default false: recognisers are trained with noise, and lose more by what is taken out of the voice.
     pub noise_cancellation: bool,
     /// Who is heard. Default: the first who is there, of the kinds below; when they leave, the next.
@@ -69,6 +72,7 @@ impl Default for RoomInputOptions {
         Self {
             audio: true,
             sample_rate: 16_000,
+            audio_age: Duration::from_millis(50),
             noise_cancellation: false,
             participant_identity: None,
             participant_kinds: vec![
@@ -152,7 +156,12 @@ impl AgentSession {
             own_track = track.sid();
             sink = Some(Arc::new(TrackSink::new(track, output.sample_rate, 1)) as _);
         }
-        let io = SessionIo::in_room(sink, input.sample_rate, input.noise_cancellation);
+        let io = SessionIo::in_room(
+            sink,
+            input.sample_rate,
+            input.noise_cancellation,
+            input.audio_age,
+        );
         let writer = Writer {
             room: room.clone(),
             transcription: output.transcription,

@@ -1,65 +1,63 @@
-//! Opens a voice as a stream of text.
+//! Opens a voice as a stream of text, whichever kind it is.
 
 use tokio::sync::mpsc;
-use unicode_segmentation::UnicodeSegmentation;
 
-use crate::tts::{SharedTts, TtsCommand, TtsEvent, TtsInput, TtsStream};
+use crate::tts::{
+    SentenceOptions, SentenceStream, SharedTts, TtsCommand, TtsEvent, TtsInput, TtsStream,
+};
 use crate::{ProviderError, RetryPolicy};
 
-/// A stream into `tts`; a voice that takes whole texts is given sentence after sentence.
+/// A stream into `tts`: its own, or sentence after sentence.
 pub(super) fn open(tts: SharedTts, retry: RetryPolicy) -> TtsStream {
+    if !tts.capabilities().streaming {
+        let mut options = SentenceOptions::default();
+        options.retry = retry;
+        return SentenceStream::open(tts, options);
+    }
     let (input, commands) = TtsInput::channel(64);
-    let (out, events) = mpsc::channel(8);
-    // Ends with its input, or when nobody reads.
+    let (out, events) = mpsc::channel(64);
+    // Ends with its input and the voice's last audio, or when nobody reads.
     tokio::spawn(async move {
-        if let Err(error) = speak(&tts, retry, commands, &out).await {
-            let _ = out.send(Err(error)).await;
+        tokio::select! {
+            () = pass(tts, retry, commands, &out) => {}
+            () = out.closed() => {}
         }
     });
     TtsStream { input, events }
 }
 
-async fn speak(
-    tts: &SharedTts,
+/// Opens the voice's own stream and passes on what comes, each way.
+async fn pass(
+    tts: SharedTts,
     retry: RetryPolicy,
     mut commands: mpsc::Receiver<TtsCommand>,
     out: &mpsc::Sender<Result<TtsEvent, ProviderError>>,
-) -> Result<(), ProviderError> {
-    let mut text = String::new();
-    loop {
-        let command = commands.recv().await;
-        let over = match &command {
-            Some(TtsCommand::Text(more)) => {
-                text.push_str(more);
-                false
-            }
-            _ => true,
-        };
-        loop {
-            let mut sentences = text.unicode_sentences();
-            let (Some(first), next) = (sentences.next(), sentences.next()) else {
-                break;
+) {
+    let TtsStream { input, mut events } = match retry.run_for(tts.label(), |_| tts.stream()).await {
+        (Ok(stream), _) => stream,
+        (Err(error), _) => {
+            let _ = out.send(Err(error)).await;
+            return;
+        }
+    };
+    let speak = async move {
+        while let Some(command) = commands.recv().await {
+            let taken = match command {
+                TtsCommand::Text(text) => input.push_text(text).await,
+                TtsCommand::Flush => input.flush().await,
             };
-            if next.is_none() && !over {
-                break;
-            }
-            let sentence = first.to_owned();
-            text.drain(..sentence.len());
-            let (audio, _) = retry
-                .run_for(tts.label(), |_| tts.synthesize(sentence.trim()))
-                .await;
-            let mut audio = audio?;
-            if out.send(Ok(TtsEvent::Text(sentence))).await.is_err() {
-                return Ok(());
-            }
-            while let Some(frame) = audio.recv().await {
-                if out.send(Ok(TtsEvent::Audio(frame?))).await.is_err() {
-                    return Ok(());
-                }
+            if !taken {
+                return;
             }
         }
-        if command.is_none() {
-            return Ok(());
+        input.end_input();
+    };
+    let hear = async move {
+        while let Some(event) = events.recv().await {
+            if out.send(event).await.is_err() {
+                return;
+            }
         }
-    }
+    };
+    futures_util::future::join(speak, hear).await;
 }

@@ -39,6 +39,7 @@ pub struct SessionIo {
     pub(super) sink: Option<Arc<dyn AudioSink>>,
     pub(super) sample_rate: u32,
     pub(super) noise_cancellation: bool,
+    pub(super) audio_age: Duration,
 }
 
 /// Where audio comes from.
@@ -62,6 +63,7 @@ impl SessionIo {
             sink: Some(sink),
             sample_rate: 16_000,
             noise_cancellation: false,
+            audio_age: Duration::ZERO,
         }
     }
 
@@ -70,6 +72,7 @@ impl SessionIo {
         sink: Option<Arc<dyn AudioSink>>,
         sample_rate: u32,
         noise_cancellation: bool,
+        audio_age: Duration,
     ) -> Self {
         Self {
             audio: Source::Track {
@@ -79,6 +82,7 @@ impl SessionIo {
             sink,
             sample_rate,
             noise_cancellation,
+            audio_age,
         }
     }
 
@@ -89,7 +93,15 @@ impl SessionIo {
             sink: None,
             sample_rate: 16_000,
             noise_cancellation: false,
+            audio_age: Duration::ZERO,
         }
+    }
+
+    /// How long ago audio was spoken when it comes: what a network costs. The end of a turn is counted from when the user fell silent. Default 0.
+    #[must_use]
+    pub const fn audio_age(mut self, age: Duration) -> Self {
+        self.audio_age = age;
+        self
     }
 
     /// The rate of the audio that will come, in Hz. Saves making the core anew at the first block.

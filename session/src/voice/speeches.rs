@@ -38,6 +38,8 @@ pub(super) struct Speech {
     pub(super) voiced_at: Option<Instant>,
     /// When its first frame left.
     pub(super) audible_at: Option<Instant>,
+    /// How long the history was then: what the user says meanwhile comes behind it.
+    pub(super) history_at: usize,
     pub(super) pause: Pause,
     /// When it was stopped.
     pub(super) stopped_at: Option<Instant>,
@@ -47,7 +49,7 @@ pub(super) struct Speech {
 pub(super) enum Plan {
     Text(futures_util::stream::BoxStream<'static, String>),
     Reply {
-        /// The context that a hook made for this reply.
+        /// The context that a hook made for this reply, with the message.
         context: Option<crate::ChatContext>,
         instructions: Option<String>,
     },
@@ -84,6 +86,7 @@ impl Speech {
             watcher: None,
             voiced_at: None,
             audible_at: None,
+            history_at: usize::MAX,
             pause: Pause::No,
             stopped_at: None,
         }

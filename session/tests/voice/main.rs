@@ -1,4 +1,12 @@
 //! Whole conversations in virtual time: recorded speech in, scripted providers, what was heard out.
 
+mod agents;
+mod building;
+mod closing;
+mod failures;
+mod interruptions;
+mod preemptive;
+mod room;
 mod stage;
+mod streaming;
 mod turns;

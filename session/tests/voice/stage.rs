@@ -72,6 +72,7 @@ pub struct Human {
 enum Wish {
     Say(Vec<i16>, tokio::sync::oneshot::Sender<Instant>),
     Mute(bool),
+    Freeze,
     Leave,
 }
 
@@ -82,7 +83,7 @@ impl Human {
         tokio::spawn(async move {
             let mut said: VecDeque<i16> = VecDeque::new();
             let mut done = Vec::new();
-            let mut muted = false;
+            let (mut muted, mut frozen) = (false, false);
             let mut ticks = tokio::time::interval(ms(10));
             let frame = RATE as usize / 100;
             'live: loop {
@@ -94,11 +95,15 @@ impl Human {
                             done.push(over);
                         }
                         Ok(Wish::Mute(on)) => muted = on,
+                        Ok(Wish::Freeze) => frozen = true,
                         Ok(Wish::Leave) | Err(mpsc::error::TryRecvError::Disconnected) => {
                             break 'live;
                         }
                         Err(mpsc::error::TryRecvError::Empty) => break,
                     }
+                }
+                if frozen {
+                    continue;
                 }
                 let mut block: Vec<i16> = said.drain(..said.len().min(frame)).collect();
                 // A quiet room: noise of one bit, because digital silence is not what microphones give.
@@ -147,6 +152,11 @@ impl Human {
 
     pub fn mute(&self, on: bool) {
         let _ = self.wishes.send(Wish::Mute(on));
+    }
+
+    /// The network is gone: no frames, and nobody says so.
+    pub fn freezes(&self) {
+        let _ = self.wishes.send(Wish::Freeze);
     }
 
     pub fn leaves(&self) {

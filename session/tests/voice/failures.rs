@@ -1,0 +1,171 @@
+//! Providers that fail.
+
+use std::sync::Arc;
+
+use listenkit_session::tts::{Tts, TtsCapabilities};
+use listenkit_session::voice::{CloseReason, ErrorSource, PreemptiveOptions, SessionEvent};
+use listenkit_session::{AudioFrame, ErrorKind, ProviderError, Role};
+use tokio::sync::mpsc;
+
+use crate::stage::{Line, Reply, ScriptedLlm, ScriptedStt, Stage, ms, parts};
+
+fn errors(stage: &Stage, wanted: ErrorSource) -> usize {
+    stage.count(|event| matches!(event, SessionEvent::Error { source, .. } if *source == wanted))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_that_breaks_off_is_stored_as_far_as_it_was_heard() {
+    let llm = ScriptedLlm::new([Reply::Breaks("I think that. "), Reply::Says("Again.")]);
+    let stt = ScriptedStt::new(["Hello.", "Hello?"]);
+    // Begun early, it would be asked for again.
+    let builder = parts().preemptive_generation(PreemptiveOptions {
+        enabled: false,
+        ..PreemptiveOptions::default()
+    });
+    let mut stage = Stage::open(builder.stt(stt).llm(llm)).await;
+    stage.human.says(Line::Thanks).await;
+    stage.until_message(Role::Assistant).await;
+    stage.human.says(Line::Bye).await;
+    stage.until_message(Role::Assistant).await;
+    assert_eq!(
+        stage.history(),
+        [
+            "user: Hello.",
+            "assistant: I think that.",
+            "user: Hello?",
+            "assistant: Again."
+        ],
+        "{}",
+        stage.story()
+    );
+    assert_eq!(errors(&stage, ErrorSource::Llm), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_fails_once_is_asked_again() {
+    let llm = ScriptedLlm::new([Reply::Fails(ErrorKind::Server), Reply::Says("Here.")]);
+    let stt = ScriptedStt::new(["Hello."]);
+    let mut stage = Stage::open(parts().stt(stt).llm(llm)).await;
+    stage.human.says(Line::Thanks).await;
+    stage.until_message(Role::Assistant).await;
+    assert_eq!(stage.history(), ["user: Hello.", "assistant: Here."]);
+    assert_eq!(errors(&stage, ErrorSource::Llm), 0, "a retry is no error");
+}
+
+#[tokio::test(start_paused = true)]
+async fn three_failures_in_a_row_close_the_session() {
+    let llm = ScriptedLlm::new(vec![Reply::Fails(ErrorKind::Rejected); 9]);
+    let stt = ScriptedStt::new(["One.", "Two.", "Three."]);
+    let mut stage = Stage::open(parts().stt(stt).llm(llm)).await;
+    for _ in 0..2 {
+        stage.human.says(Line::Bye).await;
+        stage.passes(ms(1500)).await;
+    }
+    assert!(!stage.history().is_empty());
+    stage.human.says(Line::Bye).await;
+    stage
+        .until("close", |event| {
+            matches!(
+                event,
+                SessionEvent::Close {
+                    reason: CloseReason::Error,
+                    error: Some(_)
+                }
+            )
+        })
+        .await;
+    // What the user said is in the history all the same.
+    assert_eq!(
+        stage.history(),
+        ["user: One.", "user: Two.", "user: Three."]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_utterance_that_cannot_be_recognised_comes_back_and_can_be_tried_again() {
+    let llm = ScriptedLlm::says(["Understood."]);
+    let stt = ScriptedStt::timed([
+        (ms(0), Err(ErrorKind::Rejected)),
+        (ms(0), Ok("Second attempt.")),
+    ]);
+    let mut stage = Stage::open(parts().stt(stt).llm(llm)).await;
+    stage.human.says(Line::Thanks).await;
+    stage
+        .until("failed segment", |event| {
+            matches!(event, SessionEvent::SegmentFailed(_))
+        })
+        .await;
+    let failed = stage.log.iter().find_map(|(_, event)| match event {
+        SessionEvent::SegmentFailed(failed) => Some(failed.clone()),
+        _ => None,
+    });
+    let failed = failed.expect("it is there");
+    assert!(failed.audio.duration() > ms(1400), "all of the sentence");
+    stage.passes(ms(4000)).await;
+    assert_eq!(stage.history(), [""; 0]);
+    stage.session.resubmit(failed);
+    stage.until_message(Role::Assistant).await;
+    assert_eq!(
+        stage.history(),
+        ["user: Second attempt.", "assistant: Understood."]
+    );
+}
+
+/// A voice that has lost its voice.
+struct Hoarse;
+
+#[async_trait::async_trait]
+impl Tts for Hoarse {
+    fn label(&self) -> &str {
+        "hoarse"
+    }
+
+    fn capabilities(&self) -> TtsCapabilities {
+        TtsCapabilities {
+            streaming: false,
+            sample_rate: 24_000,
+            channels: 1,
+        }
+    }
+
+    async fn synthesize(
+        &self,
+        _: &str,
+    ) -> Result<mpsc::Receiver<Result<AudioFrame, ProviderError>>, ProviderError> {
+        Err(ProviderError::new(
+            "hoarse",
+            ErrorKind::Rejected,
+            "no voice",
+        ))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_voice_that_fails_is_an_error_and_the_session_goes_on() {
+    let llm = ScriptedLlm::says(["Unheard.", "Unheard too."]);
+    let stt = ScriptedStt::new(["One.", "Two."]);
+    let mut stage = Stage::open(parts().tts(Arc::new(Hoarse)).stt(stt).llm(llm)).await;
+    for _ in 0..2 {
+        stage.human.says(Line::Bye).await;
+        stage.passes(ms(1500)).await;
+    }
+    assert_eq!(errors(&stage, ErrorSource::Tts), 2, "{}", stage.story());
+    assert_eq!(stage.history(), ["user: One.", "user: Two."]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_of_events_stalls_nobody_and_is_told() {
+    let mut stage = Stage::open(parts()).await;
+    let mut slow = stage.session.events();
+    for _ in 0..300 {
+        let speech = stage.session.say("Hm.").expect("a voice");
+        speech.wait().await;
+        stage.passes(ms(1)).await;
+    }
+    let first = slow.recv().await;
+    assert!(
+        matches!(first, Some(SessionEvent::Missed { count }) if count > 0),
+        "{first:?}"
+    );
+    assert!(slow.recv().await.is_some());
+}

@@ -30,7 +30,7 @@ pub(crate) enum ConnectionEvent {
     /// The server knows us, and takes messages.
     Registered(Box<proto::RegisterWorkerResponse>),
     /// The server says something.
-    Message(FromServer),
+    Message(Box<FromServer>),
     /// The connection broke, or could not be made; it is tried again.
     Lost(String),
     /// It is not tried again.
@@ -256,7 +256,7 @@ impl Connection {
                     match message {
                         Some(Ok(WsMessage::Binary(bytes))) => {
                             if let Some(message) = decode(&bytes) {
-                                self.tell(ConnectionEvent::Message(message)).await;
+                                self.tell(ConnectionEvent::Message(Box::new(message))).await;
                             }
                         }
                         Some(Ok(WsMessage::Close(frame))) => {

@@ -36,7 +36,7 @@ pub(crate) enum Control {
     /// End at once.
     Kill,
     /// Have the server send this worker a job.
-    Simulate(proto::SimulateJobRequest),
+    Simulate(Box<proto::SimulateJobRequest>),
 }
 
 /// What the worker's own tasks tell it.
@@ -178,7 +178,7 @@ impl Dispatcher {
                         self.on_registered(&response);
                         status.reset();
                     }
-                    Some(ConnectionEvent::Message(message)) => self.on_message(message),
+                    Some(ConnectionEvent::Message(message)) => self.on_message(*message),
                     Some(ConnectionEvent::Lost(why)) => {
                         self.connected = false;
                         self.info.send_modify(|info| info.connection_error = Some(why));
@@ -194,7 +194,7 @@ impl Dispatcher {
                     Control::Drain => self.start_drain(),
                     Control::Shutdown(reason) => return End::Shutdown(reason),
                     Control::Kill => return End::Killed,
-                    Control::Simulate(request) => self.send(ToServer::SimulateJob(request)),
+                    Control::Simulate(request) => self.send(ToServer::SimulateJob(*request)),
                 },
                 _ = status.tick() => self.send_status(),
                 _ = load.tick() => self.refresh_load(),

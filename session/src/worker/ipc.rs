@@ -68,6 +68,8 @@ struct Envelope {
 }
 
 /// One message. The first three go to the process, the others come from it.
+// The derive knows no boxes, and one of these lives for a moment only.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub(crate) enum Frame {
     #[prost(message, tag = "1")]

@@ -304,7 +304,11 @@ impl JobContext {
     }
 
     async fn join(&self, options: &ConnectOptions) -> Result<Connection, TransportError> {
-        let transport = (self.0.transport)()?;
+        // Looking for a library and loading it blocks, and pings are to be answered meanwhile.
+        let open = self.0.transport.clone();
+        let transport = tokio::task::spawn_blocking(move || open())
+            .await
+            .map_err(|error| TransportError::Library(error.to_string()))??;
         let info = &self.0.info;
         let Connection { room, mut events } =
             transport.connect(&info.url, &info.token, options).await?;

@@ -253,11 +253,12 @@ impl WorkerHandle {
     /// [`ApiError`] of opening the room.
     pub async fn simulate(&self, api: &ServerApi, room: &str) -> Result<(), ApiError> {
         let room = api.create_room(room, Default::default()).await?;
-        let _ = self.ask.send(Control::Simulate(proto::SimulateJobRequest {
+        let request = proto::SimulateJobRequest {
             r#type: proto::JobType::JtRoom.into(),
             room: Some(room),
             participant: None,
-        }));
+        };
+        let _ = self.ask.send(Control::Simulate(Box::new(request)));
         Ok(())
     }
 }

@@ -1,5 +1,8 @@
 //! The agent protocol, as a server sees it, with jobs as tasks.
 
+// The lint's exception for tests does not reach their helpers.
+#![allow(clippy::unwrap_used)]
+
 mod worker_support;
 
 use std::sync::Arc;
@@ -725,5 +728,23 @@ async fn the_health_endpoint_tells_whether_it_is_well_and_what_it_does() {
     worker.break_off();
     handle.wait_for(|info| !info.connected).await.unwrap();
     assert_eq!(http(address, "/").await.0, 200);
+    end(&handle, running).await;
+}
+
+#[tokio::test]
+async fn a_server_that_sends_it_away_is_registered_at_anew() {
+    let mut server = FakeServer::start().await;
+    let mut options = task_options(&server.url(), until_ended);
+    options.worker_token = "a token & more".into();
+    let (handle, running) = start(options);
+    let mut worker = server.register().await;
+    assert_eq!(
+        worker.query.as_deref(),
+        Some("worker_token=a+token+%26+more")
+    );
+    worker.run_job("AJ_1", "").await;
+    worker.send(ToWorker::GoAway(Default::default()));
+    let mut worker = server.register().await;
+    assert!(matches!(worker.next().await, FromWorker::MigrateJob(_)));
     end(&handle, running).await;
 }

@@ -42,6 +42,7 @@ pub(crate) struct Connection {
     pub(crate) register: proto::RegisterWorkerRequest,
     pub(crate) timing: WorkerTiming,
     pub(crate) max_retry: u32,
+    pub(crate) worker_token: String,
     pub(crate) events: mpsc::Sender<ConnectionEvent>,
 }
 
@@ -84,6 +85,7 @@ impl Connection {
             },
             timing: options.timing,
             max_retry: options.max_retry,
+            worker_token: options.worker_token.clone(),
             events,
         }
     }
@@ -192,7 +194,12 @@ impl Connection {
             .to_jwt()
             .map_err(|error| Failure::Refused(error.to_string()))?;
         let url = format!("{}/agent", self.credentials.ws_url().trim_end_matches('/'));
-        let mut request = url.into_client_request().map_err(broken)?;
+        let mut url = url::Url::parse(&url).map_err(|error| Failure::Refused(error.to_string()))?;
+        if !self.worker_token.is_empty() {
+            url.query_pairs_mut()
+                .append_pair("worker_token", &self.worker_token);
+        }
+        let mut request = url.as_str().into_client_request().map_err(broken)?;
         let bearer = HeaderValue::from_str(&format!("Bearer {token}"))
             .expect("a token is made of letters, digits, dots and dashes");
         request.headers_mut().insert("Authorization", bearer);
@@ -256,6 +263,11 @@ impl Connection {
                     match message {
                         Some(Ok(WsMessage::Binary(bytes))) => {
                             if let Some(message) = decode(&bytes) {
+                                if let FromServer::GoAway(_) = message {
+                                    return Failure::Broken(
+                                        "the server asks to register elsewhere".to_owned(),
+                                    );
+                                }
                                 self.tell(ConnectionEvent::Message(Box::new(message))).await;
                             }
                         }

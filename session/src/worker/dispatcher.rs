@@ -313,11 +313,8 @@ impl Dispatcher {
             FromServer::Pong(pong) => {
                 tracing::trace!(sent = pong.last_timestamp, "the server answers");
             }
-            FromServer::GoAway(_) => {
-                tracing::info!(
-                    "the server asks to register elsewhere; it will close the connection"
-                );
-            }
+            // The connection ends by it, and is made again.
+            FromServer::GoAway(_) => {}
             FromServer::Register(_) => tracing::debug!("a second registration"),
         }
     }

@@ -153,7 +153,10 @@ impl Worker {
     ///
     /// # Errors
     /// [`WorkerError::Credentials`] if an address, a key or a secret is missing.
-    pub fn new(options: WorkerOptions) -> Result<Self, WorkerError> {
+    pub fn new(mut options: WorkerOptions) -> Result<Self, WorkerError> {
+        if let Ok(name) = std::env::var("LIVEKIT_AGENT_NAME_OVERRIDE") {
+            options.agent_name = name;
+        }
         let credentials = options.credentials()?;
         let (ask, control) = mpsc::unbounded_channel();
         let (info, watched) = watch::channel(WorkerInfo::default());

@@ -236,7 +236,8 @@ impl WorkerTiming {
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct WorkerOptions {
-    /// Name by which the agent is dispatched. Empty: it goes into every room. By default `LIVEKIT_AGENT_NAME`.
+    /// Name by which the agent is dispatched. Empty: it goes into every room. By default `LIVEKIT_AGENT_NAME`; whatever it is set to,
+    /// `LIVEKIT_AGENT_NAME_OVERRIDE` wins.
     pub agent_name: String,
     /// Which version of the agent this is, for servers that tell them apart. By default `LIVEKIT_AGENT_DEPLOYMENT`.
     pub deployment: String,
@@ -254,6 +255,8 @@ pub struct WorkerOptions {
     pub api_key: Option<String>,
     /// By default `LIVEKIT_API_SECRET`.
     pub api_secret: Option<String>,
+    /// For servers that ask their workers for one. By default `LIVEKIT_WORKER_TOKEN`.
+    pub worker_token: String,
     /// Failed tries to connect in a row before the worker gives up.
     pub max_retry: u32,
     /// Load from which on the worker is full. By default 0.7, in development never.
@@ -317,6 +320,7 @@ impl WorkerOptions {
             ws_url: None,
             api_key: None,
             api_secret: None,
+            worker_token: env("LIVEKIT_WORKER_TOKEN"),
             max_retry: 16,
             load_threshold: None,
             drain_timeout: Duration::from_secs(3600),

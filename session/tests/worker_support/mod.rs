@@ -56,17 +56,17 @@ impl FakeServer {
             #[allow(clippy::result_large_err)]
             let check = |request: &Request, response: Response| {
                 let header = request.headers().get("authorization").unwrap();
-                seen = Some((
-                    request.uri().path().to_owned(),
-                    header.to_str().unwrap().to_owned(),
-                ));
+                seen = Some((request.uri().clone(), header.to_str().unwrap().to_owned()));
                 Ok(response)
             };
             let socket = tokio_tungstenite::accept_hdr_async(stream, check)
                 .await
                 .unwrap();
-            let (path, authorization) = seen.unwrap();
-            FakeWorkerConnection::new(socket, path, authorization)
+            let (uri, authorization) = seen.unwrap();
+            let mut worker =
+                FakeWorkerConnection::new(socket, uri.path().to_owned(), authorization);
+            worker.query = uri.query().map(str::to_owned);
+            worker
         })
         .await
         .expect("a worker connects")
@@ -91,6 +91,7 @@ impl FakeServer {
 /// One connection of a worker.
 pub(crate) struct FakeWorkerConnection {
     pub(crate) path: String,
+    pub(crate) query: Option<String>,
     pub(crate) authorization: String,
     pub(crate) registration: Option<proto::RegisterWorkerRequest>,
     incoming: mpsc::UnboundedReceiver<FromWorker>,
@@ -142,6 +143,7 @@ impl FakeWorkerConnection {
         });
         Self {
             path,
+            query: None,
             authorization,
             registration: None,
             incoming,
@@ -246,6 +248,32 @@ impl FakeWorkerConnection {
             "{error}"
         );
     }
+}
+
+/// Sends a signal to a process.
+#[cfg(unix)]
+pub(crate) fn signal(pid: u32, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
+    rustix::process::kill_process(pid, signal).unwrap();
+}
+
+/// The processes that `which` means, of their parent and their command line. None where there is no `/proc`.
+pub(crate) fn processes(which: impl Fn(u32, &str) -> bool) -> Vec<u32> {
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.filter(|pid: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let command = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        // After the name, which may have any characters: state, parent.
+        let fields = stat.rsplit(')').next().unwrap_or_default();
+        let mut fields = fields.split_whitespace();
+        let alive = fields.next().is_some_and(|state| state != "Z");
+        let parent = fields.next().and_then(|parent| parent.parse().ok());
+        alive && parent.is_some_and(|parent| which(parent, &command.replace('\0', " ")))
+    })
+    .collect()
 }
 
 pub(crate) fn job(id: &str, metadata: &str) -> proto::Job {

@@ -1,5 +1,8 @@
 //! The server's API against servers that misbehave, the test double, and a real server if there is one.
 
+// The lint's exception for tests does not reach their helpers.
+#![allow(clippy::unwrap_used)]
+
 use std::time::{Duration, Instant};
 
 use listenkit_session::api::{ApiError, Credentials, RoomOptions, ServerApi, TokenVerifier};

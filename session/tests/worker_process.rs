@@ -1,5 +1,7 @@
 //! Jobs in processes of their own, and what can happen to them.
 #![cfg(unix)]
+// The lint's exception for tests does not reach their helpers.
+#![allow(clippy::unwrap_used)]
 
 mod worker_support;
 
@@ -15,9 +17,10 @@ use listenkit_session::worker::{
 };
 use livekit_protocol as proto;
 use proto::JobStatus;
+use rustix::process::Signal;
 use tokio::task::JoinHandle;
 use worker_support::{
-    FakeServer, FakeTransport, FakeWorkerConnection, FromWorker, PATIENCE, reach,
+    FakeServer, FakeTransport, FakeWorkerConnection, FromWorker, PATIENCE, processes, reach, signal,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -152,14 +155,6 @@ async fn outcome(worker: &mut FakeWorkerConnection, id: &str, what: &str) -> (Jo
     (status, error)
 }
 
-fn signal(pid: u32, name: &str) {
-    let done = std::process::Command::new("kill")
-        .args([name, &pid.to_string()])
-        .status()
-        .unwrap();
-    assert!(done.success());
-}
-
 #[tokio::test]
 async fn a_job_runs_in_a_process_that_was_prewarmed_for_it() {
     let mut server = FakeServer::start().await;
@@ -235,7 +230,7 @@ async fn the_death_of_a_process_fails_its_job_alone_and_says_how() {
         .processes
         .iter()
         .find(|p| p.job_id.as_deref() == Some("AJ_killed"));
-    signal(process.unwrap().pid, "-KILL");
+    signal(process.unwrap().pid, Signal::KILL);
     let (id, status, error) = worker.job_status().await;
     assert_eq!((id.as_str(), status), ("AJ_killed", JobStatus::JsFailed));
     assert!(error.contains("SIGKILL"), "{error}");
@@ -253,15 +248,8 @@ async fn what_a_job_started_ends_with_its_process() {
     let mut worker = server.register().await;
     let (status, _) = outcome(&mut worker, "AJ_1", "grandchild").await;
     assert_eq!(status, JobStatus::JsFailed);
-    let left = std::process::Command::new("pgrep")
-        .args(["-f", "^sleep 61.25$"])
-        .output()
-        .unwrap();
-    assert!(
-        left.stdout.is_empty(),
-        "{}",
-        String::from_utf8_lossy(&left.stdout)
-    );
+    let left = processes(|_, command| command.trim() == "sleep 61.25");
+    assert!(left.is_empty(), "{left:?}");
     end(&handle, running).await;
 }
 
@@ -269,7 +257,7 @@ async fn what_a_job_started_ends_with_its_process() {
 async fn a_process_that_stalls_is_killed() {
     let mut server = FakeServer::start().await;
     let mut options = options(&server.url());
-    options.timing.ping_timeout = 1500 * MS;
+    options.timing.ping_timeout = 2500 * MS;
     let (handle, running) = start(options);
     let mut worker = server.register().await;
     let (status, error) = outcome(&mut worker, "AJ_1", "stall").await;
@@ -283,7 +271,7 @@ async fn a_process_that_stalls_is_killed() {
         .await
         .unwrap();
     let process = info.processes.iter().find(|p| p.job_id.is_some()).unwrap();
-    signal(process.pid, "-STOP");
+    signal(process.pid, Signal::STOP);
     let (_, status, error) = worker.job_status().await;
     assert_eq!(status, JobStatus::JsFailed);
     assert!(error.contains("has not answered"), "{error}");
@@ -449,7 +437,7 @@ async fn the_first_signal_drains() {
     let process = WorkerProcess::start(&server.url());
     let mut worker = server.register().await;
     worker.run_job("AJ_1", "wait").await;
-    signal(process.child.id(), "-TERM");
+    signal(process.child.id(), Signal::TERM);
     while worker.next_status().await.status() != proto::WorkerStatus::WsFull {}
     worker.offer("AJ_2", "wait");
     assert!(!worker.availability().await.available);
@@ -467,23 +455,16 @@ async fn the_second_signal_ends_at_once_and_leaves_no_process() {
     let process = WorkerProcess::start(&server.url());
     let mut worker = server.register().await;
     worker.run_job("AJ_1", "stubborn").await;
-    signal(process.child.id(), "-INT");
+    signal(process.child.id(), Signal::INT);
     while worker.next_status().await.status() != proto::WorkerStatus::WsFull {}
-    signal(process.child.id(), "-TERM");
+    signal(process.child.id(), Signal::TERM);
     let (_, status, error) = worker.job_status().await;
     assert_eq!(status, JobStatus::JsFailed);
     assert!(error.contains("the worker is killed"), "{error}");
-    let parent = process.child.id().to_string();
+    let parent = process.child.id();
     process.end().await;
-    let left = std::process::Command::new("pgrep")
-        .args(["-P", &parent])
-        .output()
-        .unwrap();
-    assert!(
-        left.stdout.is_empty(),
-        "{}",
-        String::from_utf8_lossy(&left.stdout)
-    );
+    let left = processes(|of, _| of == parent);
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[tokio::test]
@@ -492,24 +473,20 @@ async fn jobs_end_when_their_worker_is_killed() {
     let process = WorkerProcess::start(&server.url());
     let mut worker = server.register().await;
     worker.run_job("AJ_1", "wait").await;
-    let parent = process.child.id().to_string();
-    let children = std::process::Command::new("pgrep")
-        .args(["-P", &parent])
-        .output()
-        .unwrap();
-    let pid = String::from_utf8(children.stdout)
-        .unwrap()
-        .trim()
-        .to_owned();
-    signal(process.child.id(), "-KILL");
+    let parent = process.child.id();
+    let jobs = processes(|of, _| of == parent);
+    assert!(!jobs.is_empty() || !cfg!(target_os = "linux"));
+    signal(process.child.id(), Signal::KILL);
     process.end().await;
     let start = Instant::now();
-    let alive = || {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        !status.is_empty() && !status.contains("State:\tZ")
-    };
-    while alive() {
-        assert!(start.elapsed() < PATIENCE, "the job's process {pid} ends");
+    while !processes(|_, command| command.contains("job_process"))
+        .iter()
+        .all(|pid| !jobs.contains(pid))
+    {
+        assert!(
+            start.elapsed() < PATIENCE,
+            "the jobs' processes {jobs:?} end"
+        );
         tokio::time::sleep(20 * MS).await;
     }
 }
@@ -521,7 +498,7 @@ async fn the_output_of_a_job_is_passed_on_with_its_id() {
     let mut worker = server.register().await;
     let (status, error) = outcome(&mut worker, "AJ_print", "print").await;
     assert_eq!(status, JobStatus::JsSuccess, "{error}");
-    signal(process.child.id(), "-TERM");
+    signal(process.child.id(), Signal::TERM);
     let (_, output) = process.end().await;
     assert!(
         output.contains("[AJ_print] a line on standard output"),

@@ -15,7 +15,12 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use listenkit::{EndOfTurn, Precision, SampleRate, SmartTurn, TurnEndReason};
+use listenkit_session::llm::Llm;
+use listenkit_session::providers::espeak::{EspeakNg, EspeakOptions};
 use listenkit_session::providers::instant::{EchoLlm, InstantStt, ToneTts};
+use listenkit_session::providers::openai::{
+    OpenAi, OpenAiLlmOptions, OpenAiSttOptions, OpenAiTtsOptions,
+};
 use listenkit_session::providers::pocketsphinx::{PocketSphinx, PocketSphinxOptions};
 use listenkit_session::stt::SharedStt;
 use listenkit_session::transport::TransportError;
@@ -67,8 +72,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let show = Show::new();
     show.heading(&arguments.input, &user);
 
-    let (stt, words) = recogniser();
-    let (tts, voice) = voice();
+    let server = OpenAi::from_env().ok().filter(|_| is_named());
+    let (stt, words) = recogniser(server.as_ref());
+    let (llm, mind) = model(server.as_ref());
+    let (tts, voice) = voice(server.as_ref());
     show.part("ears", "Silero VAD, in this process");
     let detection = match arguments.turns {
         Turns::SmartTurn => {
@@ -81,7 +88,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
     };
     show.part("words", &words);
-    show.part("mind", "an echo: it says what it understood");
+    show.part("mind", &mind);
     show.part("voice", &voice);
     println!();
 
@@ -89,7 +96,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .vad(Vad::silero())
         .turn_detection(detection)
         .stt(stt)
-        .llm(Arc::new(EchoLlm::new()))
+        .llm(llm)
         .tts(tts)
         .build()?;
     let mut events = session.events();
@@ -110,23 +117,64 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// Whether the environment names a server of models.
+fn is_named() -> bool {
+    ["OPENAI_BASE_URL", "OPENAI_API_KEY"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+}
+
 /// The best recogniser there is.
-fn recogniser() -> (SharedStt, String) {
+fn recogniser(server: Option<&OpenAi>) -> (SharedStt, String) {
+    if let Some(server) = server {
+        let stt = server.stt(OpenAiSttOptions::default());
+        return (Arc::new(stt), "the server that OPENAI_* names".into());
+    }
     match PocketSphinx::new(PocketSphinxOptions::default()) {
         Ok(stt) => {
             stt.prewarm();
-            let note = "pocketsphinx, offline (it guesses; a cloud or Whisper hears better)";
+            let note = "pocketsphinx, offline (it guesses; Whisper or a cloud hears better)";
             (Arc::new(stt), note.into())
         }
         Err(_) => {
-            let note = "none: every turn is taken for the same words (apt-get install pocketsphinx pocketsphinx-en-us)";
+            let note = "none: every turn is taken for \u{201c}something.\u{201d} (apt-get install pocketsphinx pocketsphinx-en-us)";
             (Arc::new(InstantStt::new("something.")), note.into())
         }
     }
 }
 
+/// The best model there is.
+fn model(server: Option<&OpenAi>) -> (Arc<dyn Llm>, String) {
+    match server {
+        Some(server) => {
+            let llm = server.llm(OpenAiLlmOptions::default());
+            (Arc::new(llm), "the server that OPENAI_* names".into())
+        }
+        None => {
+            let note = "an echo: it says what it understood (set OPENAI_BASE_URL or OPENAI_API_KEY for a model)";
+            (Arc::new(EchoLlm::new()), note.into())
+        }
+    }
+}
+
 /// The best voice there is.
-fn voice() -> (SharedTts, String) {
+fn voice(server: Option<&OpenAi>) -> (SharedTts, String) {
+    if let Some(server) = server {
+        let tts = server.tts(OpenAiTtsOptions::default());
+        return (Arc::new(tts), "the server that OPENAI_* names".into());
+    }
+    let options = EspeakOptions::default();
+    let runs = std::process::Command::new(&options.program)
+        .arg("--version")
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .status();
+    if runs.is_ok_and(|status| status.success()) {
+        return (
+            Arc::new(EspeakNg::new(options)),
+            "espeak-ng, offline".into(),
+        );
+    }
     let note = "none: it hums as long as it would speak (apt-get install espeak-ng)";
     (Arc::new(ToneTts::new()), note.into())
 }

@@ -49,7 +49,7 @@ pub struct RoomInputOptions {
     pub audio: bool,
     /// Rate at which the room gives audio, in Hz. Default 16,000: what the models and most recognisers take. (LiveKit Agents: 24,000.)
     pub sample_rate: u32,
-    /// How old audio is when the room gives it: half a packet, the coder's look-ahead, the jitter buffer. Turns end that much earlier, so that the
+    /// How old audio is when the room gives it, until the room has measured it: half a packet, the coder's look-ahead, the jitter buffer. Turns end that much earlier, so that the
     /// user waits as long as was asked for. Default 50 ms.
     pub audio_age: Duration,
     /// Whether noise is taken out of it first, by RNNoise. Default false: recognisers are trained with noise, and lose more by what is taken out of the voice.

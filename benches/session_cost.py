@@ -110,6 +110,10 @@ def measure(kind: str, at: Server, args: argparse.Namespace, clip: Path, folder:
                         person.process.terminate()
                     for person in people:
                         person.stop(5)
+                    # The old sessions must be gone before the next are looked at.
+                    deadline = time.monotonic() + 40
+                    while len(jobs(tree(running.pid))) > 1 and time.monotonic() < deadline:
+                        time.sleep(0.2)
                     for r in range(rooms):
                         (folder / f"{name}-{r}.jsonl").unlink(missing_ok=True)
                     time.sleep(2)

@@ -17,12 +17,13 @@ import asyncio
 import bisect
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 import tomllib
 import wave
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -478,6 +479,16 @@ async def _run(args: argparse.Namespace) -> None:
             human.heard.write(args.record)
 
 
+async def _until_terminated(work: Coroutine[Any, Any, None]) -> None:
+    """SIGTERM leaves the room as a person does: a connection that only breaks off keeps its agent for half a minute."""
+    task = asyncio.ensure_future(work)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        await task
+    except asyncio.CancelledError:
+        pass
+
+
 def main() -> None:
     env = Server.from_env()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -504,7 +515,7 @@ def main() -> None:
     parser.add_argument("--send", default="{}")
     parser.add_argument("--send-at", type=float, metavar="S")
     parser.add_argument("--topic", default="")
-    asyncio.run(_run(parser.parse_args()))
+    asyncio.run(_until_terminated(_run(parser.parse_args())))
 
 
 if __name__ == "__main__":

@@ -648,6 +648,48 @@ async fn the_queue_paces_the_sender_and_is_cleared_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn without_a_queue_nothing_waits() {
+    let Some(transport) = transport("a track without a queue") else {
+        return;
+    };
+    let server = Server::start().await;
+    let (alice, mut bob) = pair(&server, &transport, &fresh("direct")).await;
+    let track = alice
+        .room
+        .publish_audio(&voice(0))
+        .await
+        .expect("published");
+    let sid = subscribed(&mut bob, "alice").await;
+    let mut frames = bob.room.open_audio(&sid, 16_000, 1).await.expect("heard");
+    let speaking = tokio::spawn(async move {
+        let mut clock = tokio::time::interval(Duration::from_millis(25));
+        // Frames of 25 ms, which are no whole blocks of 10.
+        for nth in 0..120u64 {
+            clock.tick().await;
+            let samples: Vec<i16> = (nth * 1_200..(nth + 1) * 1_200)
+                .map(|at| (8_000.0 * (TAU * 440.0 * at as f64 / f64::from(RATE)).sin()) as i16)
+                .collect();
+            let frame = AudioFrame::new(samples, RATE, 1).expect("a good format");
+            track.capture(&frame).await.expect("taken");
+            assert_eq!(track.queued(), Duration::ZERO);
+        }
+        track
+    });
+    let mut samples: Vec<i16> = Vec::new();
+    while samples.len() < 2 * 16_000 {
+        let frame = timeout(SOON, frames.recv())
+            .await
+            .expect("in time")
+            .expect("a frame");
+        samples.extend(frame.samples());
+    }
+    // Cut and put together again without a seam: the tone has its amplitude. A busy machine's jitter takes some of it.
+    let heard = amplitude_at(&samples[16_000..16_000 + 8_000], 16_000, 440.0);
+    assert!((heard - 8_000.0).abs() < 1_200.0, "{heard}");
+    speaking.await.expect("everything was taken");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_joined_is_an_error_in_time() {
     let Some(transport) = transport("errors of joining") else {
         return;

@@ -87,6 +87,8 @@ async fn figures() {
     busy("two rooms without tracks", 5).await;
 
     for (queue, frame) in [
+        (0, 10),
+        (0, 20),
         (10, 10),
         (20, 10),
         (50, 10),

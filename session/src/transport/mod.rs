@@ -400,7 +400,8 @@ pub struct PublishOptions {
     pub channels: u32,
     /// Where it comes from.
     pub source: TrackSource,
-    /// Audio that may wait inside the transport: more survives a slow moment, less follows an interruption sooner.
+    /// Audio that may wait inside the transport: more survives a slow moment, less follows an interruption sooner. Zero: none waits, and the
+    /// sender keeps the time.
     pub queue: Duration,
 }
 

@@ -10,7 +10,8 @@
 //! # What each queue adds
 //! Sending: the library takes 10 ms out of a track's queue every 10 ms, so a first frame waits 5 ms on average, at most 10. What lies before a frame in
 //! the queue comes on top; a queue is needed so that a late sender is not heard as a click, and is emptied by [`AudioTrack::clear`](super::AudioTrack::clear).
-//! Opus then packs 20 ms. Receiving: the library's jitter buffer decides; its frames of 10 ms go from its thread into the reader's channel, without
+//! A track that is published with a queue of zero sends each 10 ms as it gets them: nothing is added, and the sender must keep the time itself, silence
+//! included. Opus then packs 20 ms. Receiving: the library's jitter buffer decides; its frames of 10 ms go from its thread into the reader's channel, without
 //! another thread in between.
 
 mod age;

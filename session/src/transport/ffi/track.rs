@@ -40,9 +40,9 @@ impl Published {
     }
 }
 
-/// The library counts in steps of 10 ms.
+/// The library counts in steps of 10 ms. Without a queue it sends what it is given at once.
 fn queue_ms(queue: Duration) -> u32 {
-    let steps = queue.as_micros().div_ceil(10_000).clamp(1, 6_000);
+    let steps = queue.as_micros().div_ceil(10_000).min(6_000);
     u32::try_from(steps * 10).unwrap_or(60_000)
 }
 
@@ -105,7 +105,8 @@ pub(super) async fn publish(
         name,
         sample_rate: options.sample_rate,
         channels: options.channels,
-        pending: Mutex::new(None),
+        direct: options.queue.is_zero(),
+        sending: Mutex::new(Sending::default()),
         empty_at: StdMutex::new(None),
     })
 }
@@ -146,6 +147,14 @@ fn new_track(
     incoming.take(&owned).ok_or(TransportError::Closed)
 }
 
+#[derive(Default)]
+struct Sending {
+    /// A frame that the library has and has not confirmed. It refuses another one meanwhile, so the next sender waits for it first.
+    pending: Option<Call>,
+    /// Without a queue the library takes blocks of 10 ms only: what is left of the last frame.
+    rest: Vec<i16>,
+}
+
 /// A track of ours.
 pub(super) struct LocalAudioTrack {
     shared: Arc<Shared>,
@@ -154,8 +163,9 @@ pub(super) struct LocalAudioTrack {
     name: Arc<Published>,
     sample_rate: u32,
     channels: u32,
-    /// A frame that the library has and has not confirmed. It refuses another one meanwhile, so the next sender waits for it first.
-    pending: Mutex<Option<Call>>,
+    /// Published without a queue: the sender keeps the time.
+    direct: bool,
+    sending: Mutex<Sending>,
     /// When the library's queue will be empty. It takes 10 ms out of it every 10 ms.
     empty_at: StdMutex<Option<Instant>>,
 }
@@ -166,6 +176,28 @@ impl LocalAudioTrack {
         let now = Instant::now();
         let mut empty_at = self.empty_at.lock().unwrap_or_else(PoisonError::into_inner);
         *empty_at = Some(empty_at.map_or(now, |at| at.max(now)) + duration);
+    }
+
+    async fn send(
+        &self,
+        sending: &mut Sending,
+        samples: &Arc<[i16]>,
+    ) -> Result<(), TransportError> {
+        let call = self
+            .shared
+            .client
+            .capture(&self.source, samples, self.sample_rate, self.channels)
+            .map_err(refused(CAPTURING))?;
+        sending.pending = Some(call);
+        if !self.direct {
+            let len = samples.len() as u64 / u64::from(self.channels);
+            self.add(Duration::from_nanos(
+                len * 1_000_000_000 / u64::from(self.sample_rate),
+            ));
+        }
+        self.confirm(&mut sending.pending)
+            .await
+            .map_err(|e| self.shared.explain(e))
     }
 
     async fn confirm(&self, pending: &mut Option<Call>) -> Result<(), TransportError> {
@@ -213,24 +245,22 @@ impl AudioTrack for LocalAudioTrack {
         if frame.samples().is_empty() {
             return Ok(());
         }
-        let mut pending = self.pending.lock().await;
+        let mut sending = self.sending.lock().await;
         // Of a sender that gave up waiting.
-        self.confirm(&mut pending).await?;
-        let call = self
-            .shared
-            .client
-            .capture(
-                &self.source,
-                frame.shared(),
-                self.sample_rate,
-                self.channels,
-            )
-            .map_err(refused(CAPTURING))?;
-        *pending = Some(call);
-        self.add(frame.duration());
-        self.confirm(&mut pending)
-            .await
-            .map_err(|e| self.shared.explain(e))
+        self.confirm(&mut sending.pending).await?;
+        if !self.direct {
+            return self.send(&mut sending, frame.shared()).await;
+        }
+        let block = (self.sample_rate / 100 * self.channels) as usize;
+        if sending.rest.is_empty() && frame.samples().len() == block {
+            return self.send(&mut sending, frame.shared()).await;
+        }
+        sending.rest.extend_from_slice(frame.samples());
+        while sending.rest.len() >= block {
+            let samples: Arc<[i16]> = sending.rest.drain(..block).collect();
+            self.send(&mut sending, &samples).await?;
+        }
+        Ok(())
     }
 
     fn queued(&self) -> Duration {
@@ -243,6 +273,12 @@ impl AudioTrack for LocalAudioTrack {
     }
 
     fn clear(&self) {
+        if let Ok(mut sending) = self.sending.try_lock() {
+            sending.rest.clear();
+        }
+        if self.direct {
+            return;
+        }
         *self.empty_at.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let _ = self
             .shared

@@ -271,20 +271,20 @@ impl Follower {
                 }
                 self.find().await;
             }
-            RoomEvent::TrackPublished { identity, track } => {
-                if self.is_linked(&identity) && is_microphone(&track) && !track.subscribed {
-                    self.subscribe(&identity, &track).await;
-                }
+            RoomEvent::TrackPublished { identity, track }
+                if self.is_linked(&identity) && is_microphone(&track) && !track.subscribed =>
+            {
+                self.subscribe(&identity, &track).await;
             }
-            RoomEvent::TrackSubscribed { identity, track } => {
-                if self.is_linked(&identity) && is_microphone(&track) {
-                    self.listen(&track).await;
-                }
+            RoomEvent::TrackSubscribed { identity, track }
+                if self.is_linked(&identity) && is_microphone(&track) =>
+            {
+                self.listen(&track).await;
             }
-            RoomEvent::TrackUnsubscribed { sid, .. } | RoomEvent::TrackUnpublished { sid, .. } => {
-                if self.linked.borrow().track.as_ref() == Some(&sid) {
-                    self.deafen();
-                }
+            RoomEvent::TrackUnsubscribed { sid, .. } | RoomEvent::TrackUnpublished { sid, .. }
+                if self.linked.borrow().track.as_ref() == Some(&sid) =>
+            {
+                self.deafen();
             }
             RoomEvent::TrackMuted { sid, .. } => self.mute(&sid, true),
             RoomEvent::TrackUnmuted { sid, .. } => self.mute(&sid, false),

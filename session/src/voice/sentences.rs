@@ -10,8 +10,10 @@ use crate::{ProviderError, RetryPolicy};
 /// A stream into `tts`: its own, or sentence after sentence.
 pub(super) fn open(tts: SharedTts, retry: RetryPolicy) -> TtsStream {
     if !tts.capabilities().streaming {
-        let mut options = SentenceOptions::default();
-        options.retry = retry;
+        let options = SentenceOptions {
+            retry,
+            ..SentenceOptions::default()
+        };
         return SentenceStream::open(tts, options);
     }
     let (input, commands) = TtsInput::channel(64);

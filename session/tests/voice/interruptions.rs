@@ -189,10 +189,7 @@ async fn a_speech_that_becomes_protected_goes_on() {
     stage.until_agent_speaks().await;
     speech.wait().await;
     assert!(!speech.interrupted(), "{}", stage.story());
-    assert_eq!(
-        stage.speaker.length() >= ToneTts::new().duration(LONG),
-        true
-    );
+    assert!(stage.speaker.length() >= ToneTts::new().duration(LONG));
 }
 
 #[tokio::test(start_paused = true)]

@@ -23,21 +23,19 @@ use listenkit_session::{
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-pub const RATE: u32 = 16_000;
+pub(crate) const RATE: u32 = 16_000;
 
-pub fn ms(ms: u64) -> Duration {
+pub(crate) fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
 /// The sentences of `fixtures/conversation-en`, as its manifest names them.
 #[derive(Clone, Copy, Debug)]
-pub enum Line {
+pub(crate) enum Line {
     /// "I'm sorry, I did not understand your response." 2.7 s.
     Sorry,
     /// "The number I have is" 1.6 s.
     Number,
-    /// "No." 0.5 s.
-    No,
     /// "Thank you for your patience." 1.4 s.
     Thanks,
     /// "Goodbye!" 0.75 s.
@@ -46,11 +44,10 @@ pub enum Line {
 
 impl Line {
     /// Samples at 16 kHz.
-    pub fn audio(self) -> Vec<i16> {
+    pub(crate) fn audio(self) -> Vec<i16> {
         let (start, end) = match self {
             Self::Sorry => (24_000, 153_600),
             Self::Number => (225_600, 303_840),
-            Self::No => (505_440, 530_400),
             Self::Thanks => (655_200, 723_360),
             Self::Bye => (735_360, 771_360),
         };
@@ -65,7 +62,7 @@ impl Line {
 }
 
 /// A human with a microphone. Frames of 10 ms come for as long as it lives.
-pub struct Human {
+pub(crate) struct Human {
     wishes: mpsc::UnboundedSender<Wish>,
 }
 
@@ -127,46 +124,46 @@ impl Human {
     }
 
     /// Says something and gives the time of its last sample.
-    pub async fn says(&self, line: Line) -> Instant {
+    pub(crate) async fn says(&self, line: Line) -> Instant {
         self.says_samples(line.audio()).await
     }
 
     /// Says only the beginning of it.
-    pub async fn says_part(&self, line: Line, length: Duration) -> Instant {
+    pub(crate) async fn says_part(&self, line: Line, length: Duration) -> Instant {
         let mut samples = line.audio();
         samples.truncate((length.as_secs_f64() * f64::from(RATE)) as usize);
         self.says_samples(samples).await
     }
 
-    pub async fn says_samples(&self, samples: Vec<i16>) -> Instant {
+    pub(crate) async fn says_samples(&self, samples: Vec<i16>) -> Instant {
         let (over, said) = tokio::sync::oneshot::channel();
         let _ = self.wishes.send(Wish::Say(samples, over));
         said.await.expect("the human lives")
     }
 
     /// Begins to say something and does not wait.
-    pub fn begins(&self, line: Line) {
+    pub(crate) fn begins(&self, line: Line) {
         let (over, _) = tokio::sync::oneshot::channel();
         let _ = self.wishes.send(Wish::Say(line.audio(), over));
     }
 
-    pub fn mute(&self, on: bool) {
+    pub(crate) fn mute(&self, on: bool) {
         let _ = self.wishes.send(Wish::Mute(on));
     }
 
     /// The network is gone: no frames, and nobody says so.
-    pub fn freezes(&self) {
+    pub(crate) fn freezes(&self) {
         let _ = self.wishes.send(Wish::Freeze);
     }
 
-    pub fn leaves(&self) {
+    pub(crate) fn leaves(&self) {
         let _ = self.wishes.send(Wish::Leave);
     }
 }
 
 /// A loudspeaker in virtual time.
 #[derive(Default)]
-pub struct Speaker(Mutex<Played>);
+pub(crate) struct Speaker(Mutex<Played>);
 
 #[derive(Default)]
 struct Played {
@@ -178,7 +175,7 @@ struct Played {
 
 impl Speaker {
     /// When sound began and ended, pauses below 50 ms bridged.
-    pub fn sounds(&self) -> Vec<(Instant, Instant)> {
+    pub(crate) fn sounds(&self) -> Vec<(Instant, Instant)> {
         let mut sounds: Vec<(Instant, Instant)> = Vec::new();
         for &(at, length) in &self.0.lock().expect("whole").frames {
             match sounds.last_mut() {
@@ -190,7 +187,7 @@ impl Speaker {
     }
 
     /// How long it has sounded.
-    pub fn length(&self) -> Duration {
+    pub(crate) fn length(&self) -> Duration {
         let played = self.0.lock().expect("whole");
         played.frames.iter().map(|(_, length)| *length).sum()
     }
@@ -234,17 +231,17 @@ impl AudioSink for Speaker {
 }
 
 /// Recognises utterances as the script says, in the order in which it is asked.
-pub struct ScriptedStt {
+pub(crate) struct ScriptedStt {
     answers: Mutex<VecDeque<(Duration, Result<String, ErrorKind>)>>,
-    pub heard: Mutex<Vec<Duration>>,
+    pub(crate) heard: Mutex<Vec<Duration>>,
 }
 
 impl ScriptedStt {
-    pub fn new<'a>(answers: impl IntoIterator<Item = &'a str>) -> Arc<Self> {
+    pub(crate) fn new<'a>(answers: impl IntoIterator<Item = &'a str>) -> Arc<Self> {
         Self::timed(answers.into_iter().map(|text| (Duration::ZERO, Ok(text))))
     }
 
-    pub fn timed<'a>(
+    pub(crate) fn timed<'a>(
         answers: impl IntoIterator<Item = (Duration, Result<&'a str, ErrorKind>)>,
     ) -> Arc<Self> {
         let answers = answers
@@ -292,37 +289,37 @@ impl Stt for ScriptedStt {
 
 /// A streaming recogniser that says what the test says.
 #[derive(Default)]
-pub struct StreamingStt {
+pub(crate) struct StreamingStt {
     streams: Mutex<Vec<mpsc::Sender<SttEvent>>>,
-    pub opened: std::sync::atomic::AtomicUsize,
+    pub(crate) opened: std::sync::atomic::AtomicUsize,
 }
 
 impl StreamingStt {
-    pub fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::default()
     }
 
-    pub async fn says(&self, event: SttEvent) {
+    pub(crate) async fn says(&self, event: SttEvent) {
         let stream = self.streams.lock().expect("whole").last().cloned();
         let stream = stream.expect("a stream is open");
         stream.send(event).await.expect("somebody reads");
     }
 
-    pub async fn final_words(&self, text: &str) {
+    pub(crate) async fn final_words(&self, text: &str) {
         self.says(SttEvent::Final(transcript(text))).await;
     }
 
-    pub async fn interim_words(&self, text: &str) {
+    pub(crate) async fn interim_words(&self, text: &str) {
         self.says(SttEvent::Interim(transcript(text))).await;
     }
 
     /// The connection breaks.
-    pub fn breaks(&self) {
+    pub(crate) fn breaks(&self) {
         self.streams.lock().expect("whole").clear();
     }
 }
 
-pub fn transcript(text: &str) -> Transcript {
+pub(crate) fn transcript(text: &str) -> Transcript {
     Transcript {
         text: text.to_owned(),
         ..Transcript::default()
@@ -365,7 +362,7 @@ impl Stt for StreamingStt {
 
 /// What the language model does when it is asked.
 #[derive(Clone)]
-pub enum Reply {
+pub(crate) enum Reply {
     Says(&'static str),
     /// After so long.
     Slowly(Duration, &'static str),
@@ -375,31 +372,31 @@ pub enum Reply {
 }
 
 /// A language model that follows a script and remembers what it was asked.
-pub struct ScriptedLlm {
+pub(crate) struct ScriptedLlm {
     replies: Mutex<VecDeque<Reply>>,
-    pub asked: Mutex<Vec<(Instant, ChatContext)>>,
+    pub(crate) asked: Mutex<Vec<(Instant, ChatContext)>>,
 }
 
 impl ScriptedLlm {
-    pub fn new(replies: impl IntoIterator<Item = Reply>) -> Arc<Self> {
+    pub(crate) fn new(replies: impl IntoIterator<Item = Reply>) -> Arc<Self> {
         Arc::new(Self {
             replies: Mutex::new(replies.into_iter().collect()),
             asked: Mutex::default(),
         })
     }
 
-    pub fn says(replies: impl IntoIterator<Item = &'static str>) -> Arc<Self> {
+    pub(crate) fn says(replies: impl IntoIterator<Item = &'static str>) -> Arc<Self> {
         Self::new(replies.into_iter().map(Reply::Says))
     }
 
     /// The messages it saw each time, "user: hello".
-    pub fn asked(&self) -> Vec<Vec<String>> {
+    pub(crate) fn asked(&self) -> Vec<Vec<String>> {
         let asked = self.asked.lock().expect("whole");
         asked.iter().map(|(_, context)| lines(context)).collect()
     }
 }
 
-pub fn lines(context: &ChatContext) -> Vec<String> {
+pub(crate) fn lines(context: &ChatContext) -> Vec<String> {
     context
         .messages()
         .map(|m| {
@@ -446,20 +443,20 @@ impl Llm for ScriptedLlm {
 }
 
 /// A session on stage.
-pub struct Stage {
-    pub session: AgentSession,
-    pub human: Human,
-    pub speaker: Arc<Speaker>,
+pub(crate) struct Stage {
+    pub(crate) session: AgentSession,
+    pub(crate) human: Human,
+    pub(crate) speaker: Arc<Speaker>,
     events: EventStream,
-    pub log: Vec<(Instant, SessionEvent)>,
-    pub began: Instant,
+    pub(crate) log: Vec<(Instant, SessionEvent)>,
+    pub(crate) began: Instant,
 }
 
-pub struct Plain;
+pub(crate) struct Plain;
 impl Agent for Plain {}
 
 /// The usual parts: a VAD, a voice that hums 60 ms for each character.
-pub fn parts() -> AgentSessionBuilder {
+pub(crate) fn parts() -> AgentSessionBuilder {
     AgentSession::builder()
         .vad(Vad::silero())
         .tts(Arc::new(ToneTts::new()))
@@ -470,11 +467,14 @@ pub fn parts() -> AgentSessionBuilder {
 }
 
 impl Stage {
-    pub async fn open(builder: AgentSessionBuilder) -> Self {
+    pub(crate) async fn open(builder: AgentSessionBuilder) -> Self {
         Self::open_with(builder, Plain).await
     }
 
-    pub async fn open_with(builder: AgentSessionBuilder, agent: impl Agent + 'static) -> Self {
+    pub(crate) async fn open_with(
+        builder: AgentSessionBuilder,
+        agent: impl Agent + 'static,
+    ) -> Self {
         let session = builder.build().expect("a session");
         let (human, audio) = Human::new();
         let speaker = Arc::new(Speaker::default());
@@ -498,7 +498,7 @@ impl Stage {
     }
 
     /// Time goes by.
-    pub async fn passes(&mut self, duration: Duration) {
+    pub(crate) async fn passes(&mut self, duration: Duration) {
         let until = Instant::now() + duration;
         while let Ok(Some(event)) = tokio::time::timeout_at(until, self.events.recv()).await {
             self.log.push((Instant::now(), event));
@@ -507,7 +507,11 @@ impl Stage {
     }
 
     /// Waits for an event; gives when it came.
-    pub async fn until(&mut self, what: &str, wanted: impl Fn(&SessionEvent) -> bool) -> Instant {
+    pub(crate) async fn until(
+        &mut self,
+        what: &str,
+        wanted: impl Fn(&SessionEvent) -> bool,
+    ) -> Instant {
         let limit = Instant::now() + Duration::from_secs(60);
         loop {
             let event = tokio::time::timeout_at(limit, self.events.recv()).await;
@@ -523,7 +527,7 @@ impl Stage {
         }
     }
 
-    pub async fn until_agent_speaks(&mut self) -> Instant {
+    pub(crate) async fn until_agent_speaks(&mut self) -> Instant {
         use listenkit_session::voice::AgentState::Speaking;
         self.until("speaking agent", |event| {
             matches!(event, SessionEvent::AgentStateChanged { new, .. } if *new == Speaking)
@@ -531,7 +535,7 @@ impl Stage {
         .await
     }
 
-    pub async fn until_agent_listens(&mut self) -> Instant {
+    pub(crate) async fn until_agent_listens(&mut self) -> Instant {
         use listenkit_session::voice::AgentState::Listening;
         self.until("listening agent", |event| {
             matches!(event, SessionEvent::AgentStateChanged { new, .. } if *new == Listening)
@@ -539,7 +543,7 @@ impl Stage {
         .await
     }
 
-    pub async fn until_message(&mut self, role: Role) -> Instant {
+    pub(crate) async fn until_message(&mut self, role: Role) -> Instant {
         self.until(
             "message",
             |event| matches!(event, SessionEvent::ConversationItemAdded(m) if m.role == role),
@@ -548,16 +552,16 @@ impl Stage {
     }
 
     /// The history, "user: hello".
-    pub fn history(&self) -> Vec<String> {
+    pub(crate) fn history(&self) -> Vec<String> {
         lines(&self.session.history())
     }
 
-    pub fn count(&self, wanted: impl Fn(&SessionEvent) -> bool) -> usize {
+    pub(crate) fn count(&self, wanted: impl Fn(&SessionEvent) -> bool) -> usize {
         self.log.iter().filter(|(_, event)| wanted(event)).count()
     }
 
     /// Everything that happened, for failures.
-    pub fn story(&self) -> String {
+    pub(crate) fn story(&self) -> String {
         let line = |(at, event): &(Instant, SessionEvent)| {
             format!("\n{:8.3} {event:?}", (*at - self.began).as_secs_f64())
         };

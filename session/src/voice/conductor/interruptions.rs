@@ -63,11 +63,10 @@ impl Conductor {
                 if !has_vad
                     && !self.options.is_manual()
                     && speech.is_audible()
-                    && speech.interruptible() =>
+                    && speech.interruptible()
+                    && text.unicode_words().count() >= min_words =>
             {
-                if text.unicode_words().count() >= min_words {
-                    self.stop_current();
-                }
+                self.stop_current();
             }
             _ => {}
         }

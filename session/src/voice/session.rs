@@ -104,6 +104,13 @@ impl SessionIo {
         self
     }
 
+    /// Whether noise is taken out of the audio first, by [`NoiseSuppressor`](crate::noise::NoiseSuppressor). Default false.
+    #[must_use]
+    pub const fn noise_cancellation(mut self, on: bool) -> Self {
+        self.noise_cancellation = on;
+        self
+    }
+
     /// The rate of the audio that will come, in Hz. Saves making the core anew at the first block.
     #[must_use]
     pub const fn sample_rate(mut self, hz: u32) -> Self {

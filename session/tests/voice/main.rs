@@ -5,6 +5,7 @@ mod building;
 mod closing;
 mod failures;
 mod interruptions;
+mod noise;
 mod preemptive;
 mod room;
 mod stage;

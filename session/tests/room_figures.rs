@@ -30,12 +30,10 @@ fn resident() -> f64 {
 fn processor() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let after = stat.rsplit(')').next().unwrap_or_default();
-    let fields: Vec<u64> = after
-        .split_whitespace()
-        .filter_map(|f| f.parse().ok())
-        .collect();
-    // After the name and the state, which is a letter: ppid is the first number, utime the 11th, stime the 12th.
-    let ticks = fields.get(10).unwrap_or(&0) + fields.get(11).unwrap_or(&0);
+    let fields: Vec<&str> = after.split_whitespace().collect();
+    // After the name come the state, ppid, ...; utime and stime are the 12th and 13th.
+    let tick = |at: usize| fields.get(at).and_then(|f| f.parse::<u64>().ok());
+    let ticks = tick(11).unwrap_or(0) + tick(12).unwrap_or(0);
     Duration::from_millis(ticks * 10)
 }
 
@@ -111,7 +109,7 @@ async fn figures() {
         if queue == 50 && frame == 10 {
             busy("two rooms, one track that is silent and listened to", 10).await;
         }
-        let (delays, gaps) = way(track.as_ref(), frames, frame).await;
+        let (delays, gaps) = way(track.as_ref(), frames, frame, queue == 0).await;
         println!(
             "queue {queue:>4} ms, frames {frame} ms: capture to frame {:.0} / {:.0} / {:.0} ms (least, median, most of {}), {gaps} gaps in the steady tone",
             delays[0],
@@ -132,12 +130,14 @@ async fn way(
     track: &dyn AudioTrack,
     mut frames: Receiver<AudioFrame>,
     frame_ms: u64,
+    keeps_time: bool,
 ) -> (Vec<f64>, usize) {
     let len = 48 * frame_ms as usize;
     let loud: Vec<i16> = (0..len)
         .map(|i| if i / 24 % 2 == 0 { 8_000 } else { -8_000 })
         .collect();
     let loud = AudioFrame::new(loud, 48_000, 1).expect("a good format");
+    let silence = AudioFrame::new(vec![0i16; len], 48_000, 1).expect("a good format");
     let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
     let listening = tokio::spawn(async move {
         let (mut onsets, mut gaps, mut quiet_for) = (Vec::new(), 0, 100);
@@ -170,7 +170,18 @@ async fn way(
                 break;
             }
         }
-        sleep(Duration::from_millis(600 + fastrand::u64(0..20))).await;
+        let pause = 600 + fastrand::u64(0..20);
+        if keeps_time {
+            // Without a queue nobody else sends silence, and a receiver takes a pause of the clock for a delay.
+            for _ in 0..pause / frame_ms {
+                clock.tick().await;
+                if track.capture(&silence).await.is_err() {
+                    break;
+                }
+            }
+        } else {
+            sleep(Duration::from_millis(pause)).await;
+        }
     }
     let _ = stop.send(());
     let (onsets, gaps) = listening.await.expect("it ends");

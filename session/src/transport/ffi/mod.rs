@@ -8,13 +8,16 @@
 //! a program that joins rooms by itself should expect to be restarted.
 //!
 //! # What each queue adds
-//! Sending: the library takes 10 ms out of a track's queue every 10 ms, so a first frame waits 5 ms on average, at most 10. What lies before a frame in
-//! the queue comes on top; a queue is needed so that a late sender is not heard as a click, and is emptied by [`AudioTrack::clear`](super::AudioTrack::clear).
-//! A track that is published with a queue of zero sends each 10 ms as it gets them: nothing is added, and the sender must keep the time itself, silence
-//! included. Opus then packs 20 ms. Receiving: the library's jitter buffer decides; its frames of 10 ms go from its thread into the reader's channel, without
-//! another thread in between.
+//! Sending: the library takes 10 ms out of a track's queue every 10 ms, so a first frame waits 5 ms on average, at most 10. How long the queue may be
+//! does not matter to that frame: it adds only what lies before it, and it is emptied at once by [`AudioTrack::clear`](super::AudioTrack::clear).
+//! A queue of 100 ms or more keeps a late sender from being heard as a click. Opus then packs 20 ms.
+//!
+//! A track that is published with a queue of zero sends each 10 ms as it gets them, and the sender must keep the time itself, silence included: a
+//! receiver's jitter buffer takes a pause of the clock for a delay and grows by it. On a busy machine that costs more than the queue saves.
+//!
+//! Receiving: the library's jitter buffer decides; its frames of 10 ms go from its thread into the reader's channel, without another thread in between. Figures:
+//! `cargo test --release -p listenkit-session --test room_figures -- --ignored --nocapture`.
 
-mod age;
 mod connect;
 mod convert;
 mod room;

@@ -563,3 +563,89 @@ async fn speech_that_nobody_hears_is_not_fetched_on() {
         .push(events(&[PIECE, STOP, DONE]));
     assert_eq!(text(&chat(&server).await.unwrap()), "Héllo 👋");
 }
+
+/// OpenAI's own client against the same server: it sends what ours sends, and reads the same in the answers that are played back.
+#[tokio::test]
+async fn the_official_client_sends_and_reads_the_same() {
+    let python = std::env::var("PEER_PYTHON").unwrap_or_else(|_| "python3".into());
+    let found = tokio::process::Command::new(&python)
+        .args(["-c", "import openai"])
+        .output()
+        .await;
+    if !found.is_ok_and(|output| output.status.success()) {
+        println!(
+            "skipped: the official client needs a Python with the package openai (set PEER_PYTHON)"
+        );
+        return;
+    }
+    let plays = [
+        events(&[HELLO, ": keep-alive\n\n", PIECE, STOP, USAGE, DONE]),
+        json(200, "{\"text\":\"Hello there.\"}"),
+        play(200, "audio/pcm", &[&[0; 4_800]]),
+    ];
+    let refusals = [
+        json(400, "{\"error\":{\"message\":\"no\",\"code\":\"bad\"}}"),
+        json(
+            429,
+            "{\"error\":{\"message\":\"pay\",\"code\":\"insufficient_quota\"}}",
+        ),
+        json(503, "{}"),
+    ];
+    let server = Server::start(plays.clone().into_iter().chain(refusals)).await;
+    let script = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/python/openai_requests.py"
+    );
+    let run = tokio::process::Command::new(python)
+        .args([script, &server.url])
+        .env("PYTHONIOENCODING", "utf-8")
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(Duration::from_secs(60), run)
+        .await
+        .expect("it ends")
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "Héllo 👋|9|3\nHello there.\n4800\n400 bad\n429 insufficient_quota\n503 None\n",
+        "{errors}"
+    );
+
+    let ours = Server::start(plays).await;
+    assert_eq!(text(&chat(&ours).await.unwrap()), "Héllo 👋");
+    let stt = ours.client().stt(OpenAiSttOptions {
+        model: "whisper-1".into(),
+        prompt: Some("names".into()),
+        temperature: Some(0.0),
+    });
+    let options = RecognizeOptions {
+        language: Some("pt-BR".into()),
+        ..RecognizeOptions::default()
+    };
+    stt.recognize(&clip(), &options).await.unwrap();
+    assert_eq!(say(&ours, RAW).await.0.len(), 2_400);
+    for number in 0..3 {
+        let (path, headers, body) = server.request(number);
+        let (our_path, our_headers, our_body) = ours.request(number);
+        assert_eq!(path, our_path);
+        assert_eq!(headers["authorization"], our_headers["authorization"]);
+        if number == 1 {
+            let (mut theirs, mut mine) = (form(&headers, &body), form(&our_headers, &our_body));
+            theirs.remove("file").expect("a file");
+            mine.remove("file").expect("a file");
+            let values = |form: &HashMap<String, (String, Vec<u8>)>| -> Vec<(String, Vec<u8>)> {
+                let mut values: Vec<_> = form
+                    .iter()
+                    .map(|(name, (_, value))| (name.clone(), value.clone()))
+                    .collect();
+                values.sort();
+                values
+            };
+            assert_eq!(values(&theirs), values(&mine));
+        } else {
+            let value = |body: &[u8]| serde_json::from_slice::<serde_json::Value>(body).unwrap();
+            assert_eq!(value(&body), value(&our_body));
+        }
+    }
+}

@@ -148,15 +148,14 @@ impl Ear {
         Ok(ear)
     }
 
+    /// How old audio is when the core hears it.
+    pub(super) fn age(&self) -> Duration {
+        let filter = self.noise.as_ref().map(NoiseSuppressor::delay);
+        self.age + filter.unwrap_or_default()
+    }
+
     fn tell_age(&mut self) {
-        let filter = self
-            .noise
-            .as_ref()
-            .map_or(Duration::ZERO, NoiseSuppressor::delay);
-        let age = self.age + filter;
-        if age > Duration::ZERO {
-            self.tell(Input::AudioAge(self.samples(age)));
-        }
+        self.tell(Input::AudioAge(self.samples(self.age())));
     }
 
     // What comes in.
@@ -475,10 +474,12 @@ impl Ear {
         self.detector.position()
     }
 
-    /// How long ago the sample at `at` was heard.
+    /// How long ago the sample at `at` was spoken, as far as is known.
     pub(super) fn ago(&self, at: SamplePos, now: Instant) -> Duration {
         let (then, position) = self.anchor;
-        duration(SamplePos(position.since(at).0), self.rate()) + now.saturating_duration_since(then)
+        duration(SamplePos(position.since(at).0), self.rate())
+            + now.saturating_duration_since(then)
+            + self.age()
     }
 
     /// Windows, time in the core and audio since this was asked last.

@@ -43,7 +43,7 @@ pub struct VadMetrics {
 pub struct EouMetrics {
     /// The turn.
     pub turn: u64,
-    /// From the user's last voiced sample to the decision.
+    /// From the user's last voiced sample to the decision, with the age of the audio when it was heard.
     pub end_of_utterance_delay: Duration,
     /// From the user's last voiced sample to the last transcript; zero if that came before.
     pub transcription_delay: Duration,
@@ -105,7 +105,7 @@ pub struct EndToEndMetrics {
     pub turn: u64,
     /// The reply.
     pub speech_id: String,
-    /// From the user's last voiced sample to the first frame of the reply that left the session.
+    /// From the user's last voiced sample to the first frame of the reply that left the session, with the age of the audio when it was heard.
     pub latency: Duration,
     /// Whether the reply had been begun before the turn was over.
     pub preemptive: bool,

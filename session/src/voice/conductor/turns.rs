@@ -144,7 +144,7 @@ impl Conductor {
         self.emit(SessionEvent::Metrics(Metrics::Eou(EouMetrics {
             turn: done.turn,
             end_of_utterance_delay: done.decision.map_or(Duration::ZERO, |end| {
-                Duration::from_secs_f64(rate.seconds(end.delay()))
+                Duration::from_secs_f64(rate.seconds(end.delay())) + self.ear.age()
             }),
             transcription_delay: done.transcription_delay,
             on_user_turn_completed_delay: done.took,

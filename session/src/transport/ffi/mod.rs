@@ -18,6 +18,7 @@
 //! Receiving: the library's jitter buffer decides; its frames of 10 ms go from its thread into the reader's channel, without another thread in between. Figures:
 //! `cargo test --release -p listenkit-session --test room_figures -- --ignored --nocapture`.
 
+mod age;
 mod connect;
 mod convert;
 mod room;

@@ -30,7 +30,7 @@ pub(crate) fn transport(test: &str) -> Option<LivekitTransport> {
 }
 
 enum Kind {
-    Double(TestServer),
+    Double(Box<TestServer>),
     Started(Child),
     Named,
 }
@@ -70,7 +70,7 @@ impl Server {
             url: server.url(),
             key: server.api_key().to_owned(),
             secret: server.api_secret().to_owned(),
-            kind: Kind::Double(server),
+            kind: Kind::Double(Box::new(server)),
         }
     }
 

@@ -52,7 +52,7 @@ pub(super) async fn publish(
 ) -> Result<LocalAudioTrack, TransportError> {
     let known = (1..=2).contains(&options.channels)
         && (8_000..=48_000).contains(&options.sample_rate)
-        && options.sample_rate % 100 == 0;
+        && options.sample_rate.is_multiple_of(100);
     if !known {
         return Err(TransportError::Refused {
             what: PUBLISHING,

@@ -18,6 +18,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdin, Command};
 use tokio::sync::{mpsc, oneshot};
 
+use super::is_on_path;
 use crate::stt::{RecognizeOptions, Stt, SttCapabilities, Transcript, Word};
 use crate::{AudioFrame, ErrorKind, ProviderError, chat};
 
@@ -512,15 +513,6 @@ fn little_endian(audio: &AudioFrame) -> Vec<u8> {
         // `as` limits to the range of i16.
         .flat_map(|v| ((v * 32768.0).round() as i16).to_le_bytes())
         .collect()
-}
-
-/// Whether a program can be found, as the shell looks for it.
-fn is_on_path(program: &Path) -> bool {
-    if program.components().count() > 1 {
-        return program.is_file();
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 fn missing_program(program: &Path) -> ProviderError {

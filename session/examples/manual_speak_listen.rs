@@ -1,0 +1,45 @@
+//! `speak(text)` and `listen() -> text`: the program leads, line by line.
+//!
+//! ```text
+//! cargo run --release -p listenkit-session --example manual_speak_listen -- --room lobby
+//! ```
+//!
+//! Each line of the standard input is said in the room; after each, what is said there within ten seconds is printed. The server is read from
+//! `LIVEKIT_URL`, `LIVEKIT_API_KEY` and `LIVEKIT_API_SECRET`.
+
+mod room_dialogue;
+
+use std::error::Error;
+use std::time::Duration;
+
+use clap::Parser;
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+/// `speak(text)` and `listen() -> text`: each line of the standard input is said, then the answer is printed.
+#[derive(Parser)]
+struct Arguments {
+    /// Room to join; it is made if there is none.
+    #[arg(long)]
+    room: String,
+    /// Seconds for each answer.
+    #[arg(long, default_value_t = 10)]
+    within: u64,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let arguments = Arguments::parse();
+    let within = Duration::from_secs(arguments.within);
+    let (session, mut dialogue) = room_dialogue::join(&arguments.room, "speak-listen").await?;
+    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    eprintln!("in room {}; write what is to be said", arguments.room);
+    while let Some(line) = lines.next_line().await? {
+        dialogue.speak(line).await?;
+        match dialogue.listen(within).await? {
+            Some(text) => println!("{text}"),
+            None => eprintln!("(nothing within {} s)", within.as_secs()),
+        }
+    }
+    session.aclose().await;
+    Ok(())
+}

@@ -15,16 +15,9 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use listenkit::{EndOfTurn, Precision, SampleRate, SmartTurn, TurnEndReason};
-use listenkit_session::llm::Llm;
-use listenkit_session::providers::espeak::{EspeakNg, EspeakOptions};
-use listenkit_session::providers::instant::{EchoLlm, InstantStt, ToneTts};
-use listenkit_session::providers::openai::{
-    OpenAi, OpenAiLlmOptions, OpenAiSttOptions, OpenAiTtsOptions,
-};
-use listenkit_session::providers::pocketsphinx::{PocketSphinx, PocketSphinxOptions};
-use listenkit_session::stt::SharedStt;
+use listenkit_session::providers::Engines;
 use listenkit_session::transport::TransportError;
-use listenkit_session::tts::{AudioSink, SharedTts};
+use listenkit_session::tts::AudioSink;
 use listenkit_session::voice::{
     AudioInput, Metrics, Overlap, SessionEvent, SessionIo, TurnDetection, TurnOutcome, UserState,
     UserTurnEnded, Vad,
@@ -36,7 +29,7 @@ use tokio::time::Instant;
 /// Holds a conversation with a WAV file.
 #[derive(Parser)]
 struct Arguments {
-    /// What the user says: any rate, any number of channels.
+    /// What the user says: a WAV file of any rate and any number of channels, or a folder with an audio.wav in it.
     input: PathBuf,
     /// Where the conversation goes: user left, agent right.
     #[arg(short, long, default_value = "conversation.wav")]
@@ -68,14 +61,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .with_writer(std::io::stderr)
         .init();
     let arguments = Arguments::parse();
-    let user = Wav::read(&arguments.input)?;
+    // A folder of fixtures/ holds its recording under this name.
+    let input = if arguments.input.is_dir() {
+        arguments.input.join("audio.wav")
+    } else {
+        arguments.input
+    };
+    let user = Wav::read(&input)?;
     let show = Show::new();
-    show.heading(&arguments.input, &user);
+    show.heading(&input, &user);
 
-    let server = OpenAi::from_env().ok().filter(|_| is_named());
-    let (stt, words) = recogniser(server.as_ref());
-    let (llm, mind) = model(server.as_ref());
-    let (tts, voice) = voice(server.as_ref());
+    let engines = Engines::find()?;
     show.part("ears", "Silero VAD, in this process");
     let detection = match arguments.turns {
         Turns::SmartTurn => {
@@ -87,17 +83,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
             TurnDetection::Silence
         }
     };
-    show.part("words", &words);
-    show.part("mind", &mind);
-    show.part("voice", &voice);
+    show.part("words", &engines.stt_note);
+    show.part("mind", &engines.llm_note);
+    show.part("voice", &engines.tts_note);
     println!();
 
     let session = AgentSession::builder()
         .vad(Vad::silero())
         .turn_detection(detection)
-        .stt(stt)
-        .llm(llm)
-        .tts(tts)
+        .stt(engines.stt)
+        .llm(engines.llm)
+        .tts(engines.tts)
         .build()?;
     let mut events = session.events();
     let (audio, hears) = mpsc::channel(100);
@@ -115,68 +111,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     write(&arguments.output, &user, &recorder.take())?;
     story.end(&arguments.output);
     Ok(())
-}
-
-/// Whether the environment names a server of models.
-fn is_named() -> bool {
-    ["OPENAI_BASE_URL", "OPENAI_API_KEY"]
-        .iter()
-        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
-}
-
-/// The best recogniser there is.
-fn recogniser(server: Option<&OpenAi>) -> (SharedStt, String) {
-    if let Some(server) = server {
-        let stt = server.stt(OpenAiSttOptions::default());
-        return (Arc::new(stt), "the server that OPENAI_* names".into());
-    }
-    match PocketSphinx::new(PocketSphinxOptions::default()) {
-        Ok(stt) => {
-            stt.prewarm();
-            let note = "pocketsphinx, offline (it guesses; Whisper or a cloud hears better)";
-            (Arc::new(stt), note.into())
-        }
-        Err(_) => {
-            let note = "none: every turn is taken for \u{201c}something.\u{201d} (apt-get install pocketsphinx pocketsphinx-en-us)";
-            (Arc::new(InstantStt::new("something.")), note.into())
-        }
-    }
-}
-
-/// The best model there is.
-fn model(server: Option<&OpenAi>) -> (Arc<dyn Llm>, String) {
-    match server {
-        Some(server) => {
-            let llm = server.llm(OpenAiLlmOptions::default());
-            (Arc::new(llm), "the server that OPENAI_* names".into())
-        }
-        None => {
-            let note = "an echo: it says what it understood (set OPENAI_BASE_URL or OPENAI_API_KEY for a model)";
-            (Arc::new(EchoLlm::new()), note.into())
-        }
-    }
-}
-
-/// The best voice there is.
-fn voice(server: Option<&OpenAi>) -> (SharedTts, String) {
-    if let Some(server) = server {
-        let tts = server.tts(OpenAiTtsOptions::default());
-        return (Arc::new(tts), "the server that OPENAI_* names".into());
-    }
-    let options = EspeakOptions::default();
-    let runs = std::process::Command::new(&options.program)
-        .arg("--version")
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .status();
-    if runs.is_ok_and(|status| status.success()) {
-        return (
-            Arc::new(EspeakNg::new(options)),
-            "espeak-ng, offline".into(),
-        );
-    }
-    let note = "none: it hums as long as it would speak (apt-get install espeak-ng)";
-    (Arc::new(ToneTts::new()), note.into())
 }
 
 /// What the user says.

@@ -33,10 +33,13 @@ pub struct Engines {
 }
 
 impl Engines {
-    /// Looks for them.
+    /// Looks for them, and starts pocketsphinx if it is to be used, so that its model is loaded when it is needed.
     ///
     /// # Errors
     /// [`ProviderError`] if one that was asked for cannot be had; it says what to do.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     pub fn find() -> Result<Self, ProviderError> {
         let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let has_server = set("OPENAI_BASE_URL").is_some() || set("OPENAI_API_KEY").is_some();
@@ -62,6 +65,7 @@ impl Engines {
 fn stt(choice: &str) -> Result<(SharedStt, String), ProviderError> {
     let sphinx = || -> Result<(SharedStt, String), ProviderError> {
         let stt = PocketSphinx::new(PocketSphinxOptions::default())?;
+        stt.prewarm();
         let note = "pocketsphinx, offline (it guesses; Whisper hears better)";
         Ok((Arc::new(stt), note.into()))
     };

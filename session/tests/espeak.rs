@@ -1,5 +1,7 @@
 //! The voice of the Debian package.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::time::Duration;
 
 use listenkit_session::providers::espeak::{EspeakNg, EspeakOptions};

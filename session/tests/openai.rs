@@ -1,5 +1,7 @@
 //! The OpenAI-compatible providers against a server that plays back what such servers send.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -381,7 +383,6 @@ async fn an_utterance_is_sent_as_a_wav_and_comes_back_as_text() {
     });
     let options = RecognizeOptions {
         language: Some("pt-BR".into()),
-        ..RecognizeOptions::default()
     };
     let transcript = stt.recognize(&clip(), &options).await.unwrap();
     assert_eq!(transcript.text, "Hello there.");
@@ -621,7 +622,6 @@ async fn the_official_client_sends_and_reads_the_same() {
     });
     let options = RecognizeOptions {
         language: Some("pt-BR".into()),
-        ..RecognizeOptions::default()
     };
     stt.recognize(&clip(), &options).await.unwrap();
     assert_eq!(say(&ours, RAW).await.0.len(), 2_400);

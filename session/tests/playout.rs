@@ -1,5 +1,7 @@
 //! Playout against a sink that plays in virtual time.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 

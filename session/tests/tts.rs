@@ -1,5 +1,7 @@
 //! Sentence streams over voices that take whole texts.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -210,7 +210,8 @@ def test_a_human_who_leaves_in_mid_turn_ends_the_job(at: Server, agent: Agent) -
             identity = await ready(human)
             human.say(endings()[0])
             await asyncio.sleep(2.0)
-        busy = set(jobs(tree(agent.worker.pid)))
+            # Looked at before the human leaves: the job may be over as soon as they have.
+            busy = set(jobs(tree(agent.worker.pid)))
         async with at.api() as client:
             from livekit import api
 

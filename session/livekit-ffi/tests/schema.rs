@@ -12,11 +12,12 @@ use prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorProto};
 const SOURCE: &str = include_str!("../src/messages.rs");
 
 /// Oneofs, and the messages that they are in.
-const ONEOFS: [(&str, &str); 4] = [
+const ONEOFS: [(&str, &str); 5] = [
     ("Request", "FfiRequest"),
     ("Response", "FfiResponse"),
     ("Event", "FfiEvent"),
     ("RoomMessage", "RoomEvent"),
+    ("Stats", "RtcStats"),
 ];
 
 #[derive(Debug, PartialEq, Eq)]

@@ -301,6 +301,7 @@ fn differences(declared: &Declared, schema: &Schema) -> Vec<String> {
                 Type::Uint64 => "uint64",
                 Type::Int32 => "int32",
                 Type::Int64 => "int64",
+                Type::Double => "double",
                 Type::Bytes => "bytes",
                 Type::Enum => "enumeration",
                 Type::Message if is_map(&of) => "map",

@@ -1,6 +1,8 @@
 //! Rooms: what the session needs of a connection to a LiveKit room, whatever carries it.
 
 pub mod ffi;
+#[cfg(feature = "native")]
+pub mod native;
 
 use std::collections::HashMap;
 use std::sync::Arc;

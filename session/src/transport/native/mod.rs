@@ -1,0 +1,3 @@
+//! Rooms without LiveKit's media library.
+
+mod data;

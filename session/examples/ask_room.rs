@@ -9,6 +9,7 @@
 //! and `LIVEKIT_API_SECRET`.
 
 mod room_dialogue;
+mod shared;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -19,6 +20,7 @@ use listenkit_session::api::discover_active_room;
 
 /// Asks whoever is in a room one question, and prints the answer.
 #[derive(Parser)]
+#[command(after_help = shared::SERVER)]
 struct Arguments {
     /// What is asked.
     question: String,

@@ -7,6 +7,8 @@
 //! Needs nothing. With the Debian packages `pocketsphinx-en-us` and `espeak-ng` the words are recognised and spoken, without a network; with
 //! `OPENAI_BASE_URL` or `OPENAI_API_KEY` set, by whatever that names. The file that comes out has the user on the left and the agent on the right.
 
+mod shared;
+
 use std::error::Error;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -28,6 +30,7 @@ use tokio::time::Instant;
 
 /// Holds a conversation with a WAV file.
 #[derive(Parser)]
+#[command(after_help = shared::ENGINES)]
 struct Arguments {
     /// What the user says: a WAV file of any rate and any number of channels, or a folder with an audio.wav in it.
     input: PathBuf,
@@ -55,7 +58,7 @@ impl Agent for Console {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), shared::Failure> {
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .with_writer(std::io::stderr)

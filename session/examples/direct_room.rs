@@ -8,7 +8,7 @@
 //! Joins, talks to the first person who is there, and ends when they leave. The media library ends the whole process on what it does not
 //! expect: a program that must go on uses a worker, whose jobs have processes of their own.
 
-use std::error::Error;
+mod shared;
 
 use clap::Parser;
 use listenkit::{Precision, SmartTurn};
@@ -23,6 +23,7 @@ use listenkit_session::{Agent, AgentSession};
 
 /// A voice agent in one room, without a worker.
 #[derive(Parser)]
+#[command(after_help = shared::SERVER)]
 struct Arguments {
     /// Room to join; it is made if there is none.
     #[arg(long)]
@@ -46,7 +47,7 @@ impl Agent for Host {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), shared::Failure> {
     let arguments = Arguments::parse();
     let server = Credentials::from_env()?;
     let token = server.join_token(&arguments.identity, &arguments.room)?;

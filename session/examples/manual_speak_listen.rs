@@ -8,8 +8,8 @@
 //! `LIVEKIT_URL`, `LIVEKIT_API_KEY` and `LIVEKIT_API_SECRET`.
 
 mod room_dialogue;
+mod shared;
 
-use std::error::Error;
 use std::time::Duration;
 
 use clap::Parser;
@@ -17,6 +17,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 
 /// `speak(text)` and `listen() -> text`: each line of the standard input is said, then the answer is printed.
 #[derive(Parser)]
+#[command(after_help = shared::SERVER)]
 struct Arguments {
     /// Room to join; it is made if there is none.
     #[arg(long)]
@@ -27,7 +28,7 @@ struct Arguments {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), shared::Failure> {
     let arguments = Arguments::parse();
     let within = Duration::from_secs(arguments.within);
     let (session, mut dialogue) = room_dialogue::join(&arguments.room, "speak-listen").await?;

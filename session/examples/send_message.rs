@@ -6,6 +6,8 @@
 //!
 //! The server is that of `LIVEKIT_URL`, `LIVEKIT_API_KEY` and `LIVEKIT_API_SECRET`. Without `--room`, it is the first room with someone in it.
 
+mod shared;
+
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -15,7 +17,7 @@ use listenkit_session::api::{ApiError, ServerApi};
 const TOPIC: &str = "mcp_message";
 
 #[derive(Parser)]
-#[command(about = "Sends a message into a LiveKit room")]
+#[command(about = "Sends a message into a LiveKit room", after_help = shared::API)]
 struct Arguments {
     /// What to say.
     message: String,

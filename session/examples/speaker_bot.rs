@@ -8,14 +8,15 @@
 //! and `LIVEKIT_API_SECRET`.
 
 mod room_dialogue;
+mod shared;
 
-use std::error::Error;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
 
 /// Speaks and listens in a room, without a language model.
 #[derive(Parser)]
+#[command(after_help = shared::SERVER)]
 struct Arguments {
     /// Room to join; it is made if there is none.
     #[arg(long)]
@@ -32,7 +33,7 @@ struct Arguments {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), shared::Failure> {
     let arguments = Arguments::parse();
     let (session, mut dialogue) = room_dialogue::join(&arguments.room, "speaker-bot").await?;
     println!("in room {}, waiting for somebody", arguments.room);

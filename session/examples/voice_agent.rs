@@ -7,6 +7,8 @@
 //!
 //! With a name, the agent goes where it is dispatched; without, into every room. SIGTERM drains.
 
+mod shared;
+
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +23,7 @@ use listenkit_session::worker::{self, BoxError, JobContext, Mode, WorkerOptions}
 use tracing_subscriber::EnvFilter;
 
 #[derive(Parser)]
-#[command(about = "A voice agent that a LiveKit server sends into rooms")]
+#[command(about = "A voice agent that a LiveKit server sends into rooms", after_help = shared::SERVER)]
 struct Arguments {
     /// Name by which the agent is dispatched; by default LIVEKIT_AGENT_NAME. Without one it goes into every room.
     #[arg(long)]

@@ -9,6 +9,7 @@ mod chat;
 pub mod llm;
 pub mod noise;
 pub mod providers;
+mod redact;
 mod retry;
 pub mod stt;
 mod tls;

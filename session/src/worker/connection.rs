@@ -18,6 +18,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use super::options::{WorkerOptions, WorkerTiming};
 use crate::api::{Credentials, VideoGrants, with_sources};
+use crate::redact::without_tokens;
 
 /// For the last messages and the closing handshake.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -179,7 +180,7 @@ impl Connection {
                 Failure::Refused(format!(
                     "{} refuses the key or the secret: {}",
                     self.credentials.url,
-                    body.unwrap_or_default().trim()
+                    without_tokens(body.unwrap_or_default().trim())
                 ))
             }
             error => Failure::Broken(with_sources(error)),

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use super::room::{LivekitRoom, Shared};
 use super::task;
+use crate::redact::without_tokens;
 use crate::transport::{AutoSubscribe, ConnectOptions, Connection, TransportError};
 
 /// What the library is given on top of its own time limit, to report that it has passed.
@@ -36,7 +37,7 @@ async fn join(
 ) -> Result<Connection, TransportError> {
     let failed = |message: String| TransportError::Connect {
         url: url.clone(),
-        message,
+        message: without_tokens(&message),
     };
     let limit = options.timeout;
     let call = client

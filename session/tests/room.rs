@@ -1,5 +1,6 @@
 //! What every transport does, on a server. By default that is the double of this workspace; `LIVEKIT_SERVER_BIN` or `LIVEKIT_URL` name a real one.
 
+#[macro_use]
 #[path = "common/rooms.rs"]
 mod rooms;
 
@@ -15,7 +16,7 @@ use listenkit_session::transport::{
     PublishOptions, RoomEvent, RoomTransport, RpcError, TextOptions, TrackKind, TrackSource,
     TransportError,
 };
-use rooms::{SOON, Server, event, fresh, transport};
+use rooms::{SOON, Server, event, fresh};
 use tokio::time::timeout;
 
 const RATE: u32 = 48_000;
@@ -93,7 +94,7 @@ async fn arrived(connection: &mut Connection, who: &str) {
 /// Two participants that see each other.
 async fn pair(
     server: &Server,
-    transport: &LivekitTransport,
+    transport: &dyn RoomTransport,
     room: &str,
 ) -> (Connection, Connection) {
     let mut alice = server.join(transport, "alice", room).await;
@@ -103,13 +104,9 @@ async fn pair(
     (alice, bob)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_tone_arrives_with_its_frequency_and_amplitude() {
-    let Some(transport) = transport("a tone through a room") else {
-        return;
-    };
+async fn a_tone_arrives_with_its_frequency_and_amplitude(transport: &dyn RoomTransport) {
     let server = Server::start().await;
-    let (alice, mut bob) = pair(&server, &transport, &fresh("tone")).await;
+    let (alice, mut bob) = pair(&server, transport, &fresh("tone")).await;
     let track = alice
         .room
         .publish_audio(&voice(50))
@@ -153,13 +150,9 @@ async fn a_tone_arrives_with_its_frequency_and_amplitude() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn data_goes_both_ways_with_its_topic() {
-    let Some(transport) = transport("data packets") else {
-        return;
-    };
+async fn data_goes_both_ways_with_its_topic(transport: &dyn RoomTransport) {
     let server = Server::start().await;
-    let (mut alice, mut bob) = pair(&server, &transport, &fresh("data")).await;
+    let (mut alice, mut bob) = pair(&server, transport, &fresh("data")).await;
     let options = |topic: Option<&str>, to: &[&str]| DataOptions {
         topic: topic.map(str::to_owned),
         to: to.iter().map(|s| (*s).to_owned()).collect(),
@@ -203,13 +196,9 @@ async fn data_goes_both_ways_with_its_topic() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn texts_arrive_whole_with_topic_and_attributes() {
-    let Some(transport) = transport("text streams") else {
-        return;
-    };
+async fn texts_arrive_whole_with_topic_and_attributes(transport: &dyn RoomTransport) {
     let server = Server::start().await;
-    let (mut alice, mut bob) = pair(&server, &transport, &fresh("text")).await;
+    let (mut alice, mut bob) = pair(&server, transport, &fresh("text")).await;
     let text = |e| match e {
         RoomEvent::Text(message) => Some(message),
         _ => None,
@@ -297,13 +286,9 @@ async fn texts_arrive_whole_with_topic_and_attributes() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn attributes_are_in_the_snapshot_before_their_event() {
-    let Some(transport) = transport("attributes") else {
-        return;
-    };
+async fn attributes_are_in_the_snapshot_before_their_event(transport: &dyn RoomTransport) {
     let server = Server::start().await;
-    let (alice, mut bob) = pair(&server, &transport, &fresh("attributes")).await;
+    let (alice, mut bob) = pair(&server, transport, &fresh("attributes")).await;
     assert_eq!(
         bob.room.participant("alice").expect("there").name,
         "name of alice"
@@ -332,13 +317,9 @@ async fn attributes_are_in_the_snapshot_before_their_event() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn procedures_are_called_both_ways() {
-    let Some(transport) = transport("procedure calls") else {
-        return;
-    };
+async fn procedures_are_called_both_ways(transport: &dyn RoomTransport) {
     let server = Server::start().await;
-    let (alice, mut bob) = pair(&server, &transport, &fresh("rpc")).await;
+    let (alice, mut bob) = pair(&server, transport, &fresh("rpc")).await;
     bob.room.register_rpc("greet").expect("registered");
     let bob_room = bob.room.clone();
     let answering = tokio::spawn(async move {
@@ -399,13 +380,9 @@ async fn procedures_are_called_both_ways() {
     answering.abort();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn muting_is_seen_by_the_others() {
-    let Some(transport) = transport("muting") else {
-        return;
-    };
+async fn muting_is_seen_by_the_others(transport: &dyn RoomTransport) {
     let server = Server::start().await;
-    let (alice, mut bob) = pair(&server, &transport, &fresh("mute")).await;
+    let (alice, mut bob) = pair(&server, transport, &fresh("mute")).await;
     let track = alice
         .room
         .publish_audio(&voice(50))
@@ -428,13 +405,9 @@ async fn muting_is_seen_by_the_others() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_participant_that_leaves_takes_its_audio_along() {
-    let Some(transport) = transport("a participant leaving") else {
-        return;
-    };
+async fn a_participant_that_leaves_takes_its_audio_along(transport: &dyn RoomTransport) {
     let server = Server::start().await;
-    let (alice, mut bob) = pair(&server, &transport, &fresh("leave")).await;
+    let (alice, mut bob) = pair(&server, transport, &fresh("leave")).await;
     let speaker = Speaker::start(
         alice
             .room
@@ -473,13 +446,9 @@ async fn a_participant_that_leaves_takes_its_audio_along() {
     drop(speaker);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_unpublished_track_is_gone() {
-    let Some(transport) = transport("unpublishing") else {
-        return;
-    };
+async fn an_unpublished_track_is_gone(transport: &dyn RoomTransport) {
     let server = Server::start().await;
-    let (alice, mut bob) = pair(&server, &transport, &fresh("unpublish")).await;
+    let (alice, mut bob) = pair(&server, transport, &fresh("unpublish")).await;
     let track = alice
         .room
         .publish_audio(&voice(50))
@@ -509,14 +478,10 @@ async fn an_unpublished_track_is_gone() {
     assert!(alice.room.local_participant().tracks.is_empty());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn one_who_comes_later_finds_everything() {
-    let Some(transport) = transport("joining late") else {
-        return;
-    };
+async fn one_who_comes_later_finds_everything(transport: &dyn RoomTransport) {
     let server = Server::start().await;
     let room = fresh("late");
-    let alice = server.join(&transport, "alice", &room).await;
+    let alice = server.join(transport, "alice", &room).await;
     let track = alice
         .room
         .publish_audio(&voice(50))
@@ -527,7 +492,7 @@ async fn one_who_comes_later_finds_everything() {
         .set_attributes(HashMap::from([("role".to_owned(), "host".to_owned())]))
         .await
         .expect("set");
-    let mut bob = server.join(&transport, "bob", &room).await;
+    let mut bob = server.join(transport, "bob", &room).await;
     let seen = bob.room.participant("alice").expect("she was there before");
     assert_eq!(seen.tracks.len(), 1);
     assert_eq!(seen.tracks[0].sid, track.sid());
@@ -541,21 +506,17 @@ async fn one_who_comes_later_finds_everything() {
     assert_eq!(bob.room.local_participant().identity, "bob");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn subscriptions_come_as_asked_for() {
-    let Some(transport) = transport("subscriptions") else {
-        return;
-    };
+async fn subscriptions_come_as_asked_for(transport: &dyn RoomTransport) {
     let server = Server::start().await;
     let room = fresh("subscribe");
-    let alice = server.join(&transport, "alice", &room).await;
+    let alice = server.join(transport, "alice", &room).await;
     let track = alice
         .room
         .publish_audio(&voice(50))
         .await
         .expect("published");
     let join = |who: &'static str, auto_subscribe| {
-        let (server, transport, room) = (&server, &transport, &room);
+        let (server, room) = (&server, &room);
         let mut options = ConnectOptions::default();
         options.auto_subscribe = auto_subscribe;
         async move {
@@ -597,13 +558,9 @@ async fn subscriptions_come_as_asked_for() {
     assert_eq!(subscribed(&mut audio, "alice").await, second.sid());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_queue_paces_the_sender_and_is_cleared_at_once() {
-    let Some(transport) = transport("the queue of a track") else {
-        return;
-    };
+async fn the_queue_paces_the_sender_and_is_cleared_at_once(transport: &dyn RoomTransport) {
     let server = Server::start().await;
-    let alice = server.join(&transport, "alice", &fresh("queue")).await;
+    let alice = server.join(transport, "alice", &fresh("queue")).await;
     let track = alice
         .room
         .publish_audio(&voice(100))
@@ -650,13 +607,9 @@ async fn the_queue_paces_the_sender_and_is_cleared_at_once() {
     ));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn without_a_queue_nothing_waits() {
-    let Some(transport) = transport("a track without a queue") else {
-        return;
-    };
+async fn without_a_queue_nothing_waits(transport: &dyn RoomTransport) {
     let server = Server::start().await;
-    let (alice, mut bob) = pair(&server, &transport, &fresh("direct")).await;
+    let (alice, mut bob) = pair(&server, transport, &fresh("direct")).await;
     let track = alice
         .room
         .publish_audio(&voice(0))
@@ -692,11 +645,7 @@ async fn without_a_queue_nothing_waits() {
     speaking.await.expect("everything was taken");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_joined_is_an_error_in_time() {
-    let Some(transport) = transport("errors of joining") else {
-        return;
-    };
+async fn what_cannot_be_joined_is_an_error_in_time(transport: &dyn RoomTransport) {
     let server = Server::start().await;
     let options = ConnectOptions::default();
     let begun = Instant::now();
@@ -758,13 +707,9 @@ async fn a_missing_library_says_where_it_was_looked_for() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn closing_ends_everything_and_may_be_repeated() {
-    let Some(transport) = transport("closing") else {
-        return;
-    };
+async fn closing_ends_everything_and_may_be_repeated(transport: &dyn RoomTransport) {
     let server = Server::start().await;
-    let (mut alice, mut bob) = pair(&server, &transport, &fresh("close")).await;
+    let (mut alice, mut bob) = pair(&server, transport, &fresh("close")).await;
     let track = alice
         .room
         .publish_audio(&voice(50))
@@ -809,13 +754,9 @@ async fn closing_ends_everything_and_may_be_repeated() {
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn dropping_a_room_leaves_it() {
-    let Some(transport) = transport("dropping a room") else {
-        return;
-    };
+async fn dropping_a_room_leaves_it(transport: &dyn RoomTransport) {
     let server = Server::start().await;
-    let (alice, mut bob) = pair(&server, &transport, &fresh("drop")).await;
+    let (alice, mut bob) = pair(&server, transport, &fresh("drop")).await;
     let track = alice
         .room
         .publish_audio(&voice(50))
@@ -840,15 +781,11 @@ async fn dropping_a_room_leaves_it() {
     drop(track);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn giving_up_joining_leaves_nobody_behind() {
-    let Some(transport) = transport("giving up joining") else {
-        return;
-    };
+async fn giving_up_joining_leaves_nobody_behind(transport: &dyn RoomTransport) {
     let server = Server::start().await;
     let room = fresh("give-up");
-    let mut alice = server.join(&transport, "alice", &room).await;
-    let joining = server.join(&transport, "bob", &room);
+    let mut alice = server.join(transport, "alice", &room).await;
+    let joining = server.join(transport, "bob", &room);
     let _ = timeout(Duration::from_millis(30), joining).await;
     tokio::time::sleep(Duration::from_millis(1500)).await;
     let gone = async {
@@ -859,13 +796,9 @@ async fn giving_up_joining_leaves_nobody_behind() {
     timeout(SOON, gone).await.expect("bob is gone again");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_dies_ends_the_room_in_bounded_time() {
-    let Some(transport) = transport("the end of a server") else {
-        return;
-    };
+async fn a_server_that_dies_ends_the_room_in_bounded_time(transport: &dyn RoomTransport) {
     let mut server = Server::start_own().await;
-    let (mut alice, mut bob) = pair(&server, &transport, &fresh("dies")).await;
+    let (mut alice, mut bob) = pair(&server, transport, &fresh("dies")).await;
     let track = alice
         .room
         .publish_audio(&voice(50))
@@ -909,15 +842,11 @@ async fn a_server_that_dies_ends_the_room_in_bounded_time() {
     drop(bob);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn ten_rooms_live_in_one_process() {
-    let Some(transport) = transport("ten rooms") else {
-        return;
-    };
+async fn ten_rooms_live_in_one_process(transport: &dyn RoomTransport) {
     let server = Server::start().await;
     let base = fresh("ten");
     let pairs = (0..10).map(|nth| {
-        let (server, transport, room) = (&server, &transport, format!("{base}-{nth}"));
+        let (server, room) = (&server, format!("{base}-{nth}"));
         async move {
             let (alice, mut bob) = pair(server, transport, &room).await;
             let payload = format!("room {nth}");
@@ -942,4 +871,25 @@ async fn ten_rooms_live_in_one_process() {
         }
     });
     futures_util::future::join_all(pairs).await;
+}
+
+on_each_transport! {
+    a_tone_arrives_with_its_frequency_and_amplitude,
+    data_goes_both_ways_with_its_topic,
+    texts_arrive_whole_with_topic_and_attributes,
+    attributes_are_in_the_snapshot_before_their_event,
+    procedures_are_called_both_ways,
+    muting_is_seen_by_the_others,
+    a_participant_that_leaves_takes_its_audio_along,
+    an_unpublished_track_is_gone,
+    one_who_comes_later_finds_everything,
+    subscriptions_come_as_asked_for,
+    the_queue_paces_the_sender_and_is_cleared_at_once,
+    without_a_queue_nothing_waits,
+    what_cannot_be_joined_is_an_error_in_time,
+    closing_ends_everything_and_may_be_repeated,
+    dropping_a_room_leaves_it,
+    giving_up_joining_leaves_nobody_behind,
+    a_server_that_dies_ends_the_room_in_bounded_time,
+    ten_rooms_live_in_one_process,
 }

@@ -1,6 +1,7 @@
 //! What the transport costs: opening the library, memory, an idle room, and the way of audio through a server on loopback.
 //!
-//! Figures, not a check: `cargo test --release -p listenkit-session --test room_figures -- --ignored --nocapture`
+//! Figures, not a check: `cargo test --release -p listenkit-session --test room_figures -- --ignored --nocapture
+//! of_the_library`, and with `--features native` and `of_the_native_transport`; each in a process of its own.
 
 #[path = "common/rooms.rs"]
 mod rooms;
@@ -9,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use listenkit_session::AudioFrame;
 use listenkit_session::transport::{
-    AudioTrack, Connection, PublishOptions, RoomEvent, TrackSource,
+    AudioTrack, Connection, PublishOptions, RoomEvent, RoomTransport, TrackSource,
 };
-use rooms::{Server, event, fresh, transport};
+use rooms::{Server, event, fresh};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
@@ -57,10 +58,10 @@ async fn subscription(connection: &mut Connection) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "figures: takes a minute"]
-async fn figures() {
+async fn of_the_library() {
     println!("memory at the start: {:.1} MB", resident());
     let begun = Instant::now();
-    let Some(transport) = transport("figures") else {
+    let Some(transport) = rooms::ffi("figures") else {
         return;
     };
     println!(
@@ -69,18 +70,32 @@ async fn figures() {
         begun.elapsed().as_secs_f64() * 1e3,
         resident()
     );
+    figures(&transport).await;
+}
+
+#[cfg(feature = "native")]
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "figures: takes a minute"]
+async fn of_the_native_transport() {
+    println!("memory at the start: {:.1} MB", resident());
+    if let Some(transport) = rooms::native("figures") {
+        figures(&transport).await;
+    }
+}
+
+async fn figures(transport: &dyn RoomTransport) {
     // In another process, so that its memory and its work are not counted: set LIVEKIT_URL or LIVEKIT_SERVER_BIN.
     let server = Server::start().await;
     println!("server {}: {:.1} MB", server.url, resident());
     let room = fresh("figures");
     let begun = Instant::now();
-    let alice = server.join(&transport, "alice", &room).await;
+    let alice = server.join(transport, "alice", &room).await;
     println!(
         "joined in {:.0} ms, then {:.1} MB",
         begun.elapsed().as_secs_f64() * 1e3,
         resident()
     );
-    let mut bob = server.join(&transport, "bob", &room).await;
+    let mut bob = server.join(transport, "bob", &room).await;
     println!("second room: {:.1} MB", resident());
     busy("two rooms without tracks", 5).await;
 

@@ -10,11 +10,11 @@ use listenkit_session::AudioFrame;
 use listenkit_session::transport::{
     DataOptions, PublishOptions, RoomEvent, TextOptions, TrackSource,
 };
-use rooms::{SOON, Server, event, fresh, transport};
+use rooms::{SOON, Server, event, ffi, fresh};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_handle_is_left_after_a_room() {
-    let Some(transport) = transport("counting handles") else {
+    let Some(transport) = ffi("counting handles") else {
         return;
     };
     assert_eq!(Handle::live(), 0);

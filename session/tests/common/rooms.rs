@@ -1,5 +1,9 @@
 //! A server for tests of rooms: the double of this workspace, or a real one when the environment names it.
-#![allow(dead_code, reason = "each test program uses a part of it")]
+#![allow(
+    dead_code,
+    unused_macros,
+    reason = "each test program uses a part of it"
+)]
 
 use std::fs;
 use std::net::{TcpListener, UdpSocket};
@@ -9,6 +13,8 @@ use std::time::Duration;
 
 use listenkit_session::api::{AccessToken, VideoGrants};
 use listenkit_session::transport::ffi::LivekitTransport;
+#[cfg(feature = "native")]
+use listenkit_session::transport::native::NativeTransport;
 use listenkit_session::transport::{
     ConnectOptions, Connection, RoomEvent, RoomTransport, TransportError,
 };
@@ -18,8 +24,8 @@ use tokio::sync::mpsc::UnboundedReceiver;
 /// Longer than anything takes on a loaded machine, and short enough to see what hangs.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
-/// The transport; `None`, said aloud, without LiveKit's library.
-pub(crate) fn transport(test: &str) -> Option<LivekitTransport> {
+/// LiveKit's media library as the transport; `None`, said aloud, without it.
+pub(crate) fn ffi(test: &str) -> Option<LivekitTransport> {
     match LivekitTransport::open(None) {
         Ok(transport) => Some(transport),
         Err(error) => {
@@ -27,6 +33,39 @@ pub(crate) fn transport(test: &str) -> Option<LivekitTransport> {
             None
         }
     }
+}
+
+/// The transport in pure Rust, which is there when it is compiled in.
+#[cfg(feature = "native")]
+pub(crate) fn native(_test: &str) -> Option<NativeTransport> {
+    Some(NativeTransport::new())
+}
+
+/// Makes a test of each function, for each transport: `ffi::name` and `native::name`. A function that is left out is said to be unused.
+macro_rules! on_each_transport {
+    ($($name:ident),+ $(,)?) => {
+        mod ffi {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $name() {
+                    if let Some(transport) = crate::rooms::ffi(stringify!($name)) {
+                        super::$name(&transport).await;
+                    }
+                }
+            )+
+        }
+        #[cfg(feature = "native")]
+        mod native {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $name() {
+                    if let Some(transport) = crate::rooms::native(stringify!($name)) {
+                        super::$name(&transport).await;
+                    }
+                }
+            )+
+        }
+    };
 }
 
 enum Kind {
@@ -152,7 +191,7 @@ impl Server {
 
     pub(crate) async fn join(
         &self,
-        transport: &LivekitTransport,
+        transport: &dyn RoomTransport,
         identity: &str,
         room: &str,
     ) -> Connection {
@@ -163,7 +202,7 @@ impl Server {
 
     pub(crate) async fn join_with(
         &self,
-        transport: &LivekitTransport,
+        transport: &dyn RoomTransport,
         identity: &str,
         room: &str,
         options: &ConnectOptions,

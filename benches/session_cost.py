@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "session/tests/pyth
 from human import RATE, Clip, Server, write_wav
 from stage import FIXTURES, HERE, Missing, Process, Running, cpu, jobs, server, tree, worker
 
-TITLES = {"ours": "listenkit", "peer": "livekit-agents 1.8.9"}
+TITLES = {"native": "listenkit", "library": "listenkit, library", "peer": "livekit-agents 1.8.9"}
 TURN_GAP = 2.4
 """Seconds of silence behind the sentence: half a second to decide, one of reply, and a rest."""
 
@@ -129,17 +129,19 @@ def show(rows: list[dict[str, Any]]) -> None:
     by = {(r["agent"], r["state"], r["rooms"]): r for r in rows}
     for (agent, state, rooms), ours in by.items():
         peer = by.get(("peer", state, rooms))
-        if agent == "ours" and peer and state != "idle":
+        if agent != "peer" and peer and state != "idle":
             ratio = peer["cpu_tree_per_room_minute"] / max(ours["cpu_tree_per_room_minute"], 1e-9)
-            print(f"{state}, {rooms} room(s): {ratio:.1f}x less CPU (bar 5)")
-    if idle := by.get(("ours", "idle", 0)):
-        print(f"idle job process: {idle['rss_mb']:.1f} MB RSS (bar 40)" if idle["rss_mb"] is not None else "no idle job process")
+            print(f"{TITLES[agent]}, {state}, {rooms} room(s): {ratio:.1f}x less CPU (bar 5)")
+    for agent in ("native", "library"):
+        if not (idle := by.get((agent, "idle", 0))):
+            continue
+        print(f"{TITLES[agent]}, idle job process: {idle['rss_mb']:.1f} MB RSS (bar 40)" if idle["rss_mb"] is not None else "no idle job process")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--server", choices=["auto", "url", "real", "double"], default="auto")
-    parser.add_argument("--agents", default="ours,peer", type=lambda s: s.split(","))
+    parser.add_argument("--agents", default="native,library,peer", type=lambda s: s.split(","))
     parser.add_argument("--rooms", default="1", type=lambda s: [int(n) for n in s.split(",")])
     parser.add_argument("--seconds", type=float, default=60.0, help="of every measurement")
     parser.add_argument("--settle", type=float, default=8.0, help="seconds before one")

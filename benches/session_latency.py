@@ -37,7 +37,7 @@ from human import RATE, Clip, Human, Samples, Server, in_room, vad_ends, write_w
 from livekit import rtc
 from stage import HERE, Missing, Running, built, endings, server, worker
 
-TITLES = {"ours": "listenkit", "peer": "livekit-agents 1.8.9", "echo": "echo (transport)"}
+TITLES = {"native": "listenkit", "library": "listenkit, library", "peer": "livekit-agents 1.8.9", "echo": "echo (transport)"}
 MIN_DELAY = 0.5
 """Seconds of `min_endpointing_delay` of both agents."""
 REPLY = 8.0
@@ -173,7 +173,7 @@ def show(results: dict[str, list[dict[str, Any]]]) -> None:
     counts = [f"{len(r)} ({sum('error' in x for x in r)})" for r in results.values()]
     print(f"{'turns (without a reply)':52}" + "".join(f"{count:>24}" for count in counts))
     transport = spread(results["echo"], "net")
-    for who in ("ours", "peer"):
+    for who in ("native", "library", "peer"):
         if (mine := spread(results.get(who, []), "net")) and transport:
             print(f"{TITLES[who]}: {mine[0]:.0f} ms (bar for ours 60), less the transport of this run {mine[0] - transport[0]:.0f} ms")
 
@@ -181,7 +181,7 @@ def show(results: dict[str, list[dict[str, Any]]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--server", choices=["auto", "url", "real", "double"], default="auto")
-    parser.add_argument("--agents", default="ours,peer", type=lambda s: s.split(",") if s else [])
+    parser.add_argument("--agents", default="native,library,peer", type=lambda s: s.split(",") if s else [])
     parser.add_argument("--turns", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=2, help="the agents take turns this many times")
     parser.add_argument("--settle", type=float, default=5.0, help="seconds after the start of a worker")

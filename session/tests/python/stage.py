@@ -168,7 +168,7 @@ def server(kind: str = "auto") -> Iterator[tuple[Server, str]]:
 
 
 def start_worker(kind: str, at: Server, name: str, idle: int = 1, marks: Path | None = None) -> Running:
-    """Starts `ours` or `peer`, registered at the server under `name`."""
+    """Starts a worker, registered at the server under `name`: `native` and `library` are ours with their transports, `peer` is LiveKit's."""
     env = {
         "LIVEKIT_URL": at.url,
         "LIVEKIT_API_KEY": at.key,
@@ -178,7 +178,8 @@ def start_worker(kind: str, at: Server, name: str, idle: int = 1, marks: Path | 
     }
     if marks is not None:
         env["PEER_MARKS"] = str(marks)
-    if kind == "ours":
+    if kind in ("native", "library"):
+        env["LISTENKIT_TRANSPORT"] = {"native": "native", "library": "ffi"}[kind]
         agent = built("examples/voice_agent", "LISTENKIT_VOICE_AGENT")
         # The library of the wheel that the human uses, too.
         library = next((Path(rtc.__file__).parent / "resources").glob("liblivekit_ffi.*"), None)

@@ -58,14 +58,14 @@ class Agent:
             pytest.skip(f"skipped: {missing}")
 
 
-@pytest.fixture(scope="session", params=["ours", "peer"])
+@pytest.fixture(scope="session", params=["native", "library", "peer"])
 def agent(request: pytest.FixtureRequest, at: Server) -> Iterator[Agent]:
     found = Agent(request.param, at)
     yield found
     found.worker.stop()
 
 
-@pytest.fixture(params=["ours", "peer"])
+@pytest.fixture(params=["native", "library", "peer"])
 def own_agent(request: pytest.FixtureRequest, at: Server) -> Iterator[Agent]:
     """A worker for one test, which may end it."""
     found = Agent(request.param, at)
@@ -256,7 +256,7 @@ def test_ten_rooms_at_once(at: Server) -> None:
         finally:
             await asyncio.gather(*(person.leave() for person in people))
 
-    agent = Agent("ours", at, 2)
+    agent = Agent("native", at, 2)
     try:
         run(test(agent.name), 120)
     finally:

@@ -6,7 +6,7 @@ use listenkit::resample::Resampler;
 use opus_rs::OpusDecoder;
 
 use crate::packet::LONGEST_TICKS;
-use crate::rates::{converters, opus_rate};
+use crate::rates::{DECODED, codec_rate, converters};
 use crate::{CLOCK_RATE, Error};
 
 /// Over how many ticks the last sample fades into digital silence: 2.5 ms, so that it does not click.
@@ -35,7 +35,7 @@ impl Decoder {
             sample_rate,
             channels,
         };
-        let rate = opus_rate(sample_rate);
+        let rate = codec_rate(&DECODED, sample_rate);
         let converters = converters(rate, sample_rate, channels as usize)?;
         let opus = OpusDecoder::new(rate as i32, channels as usize).map_err(refused)?;
         let step = CLOCK_RATE / rate;

@@ -48,7 +48,7 @@ const OLD: u32 = 50;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReceiverOptions {
-    /// Of the blocks, in Hz: 4,000 to 192,000. 8, 12, 16, 24 and 48 kHz cost nothing; others are converted. Default 16,000.
+    /// Of the blocks, in Hz: 4,000 to 192,000. 16, 24 and 48 kHz come straight from the decoder; others are converted. Default 16,000.
     pub sample_rate: u32,
     /// Of the blocks: 1 or 2. Default 1.
     pub channels: u32,
@@ -396,14 +396,10 @@ impl Receiver {
         }
         let missing = stream.missing(time);
         if missing < 0 {
-            stream.debt = stream
-                .debt
-                .saturating_add(u32::try_from(-missing).unwrap_or(0))
-                .min(LONG);
-            // So much was given already.
-            stream.filled = stream
-                .filled
-                .saturating_sub(u32::try_from(-missing).unwrap_or(u32::MAX));
+            // So much silence was too much, if it was not RTP time that went backwards.
+            let excess = u32::try_from(-missing).map_or(stream.filled, |m| m.min(stream.filled));
+            stream.debt = stream.debt.saturating_add(excess).min(LONG);
+            stream.filled -= excess;
             stream.end = time.wrapping_sub(stream.filled);
         }
         let mut missing = u32::try_from(missing).unwrap_or(0);
@@ -425,7 +421,7 @@ impl Receiver {
         let Some(packet) = self.queue.pop() else {
             return false;
         };
-        self.counts.lost += lost;
+        self.counts.lost = self.counts.lost.saturating_add(lost);
         self.hear(&packet, shape, now);
         self.queue.recycle(packet);
         true

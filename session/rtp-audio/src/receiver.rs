@@ -158,6 +158,8 @@ struct Stream {
     pause: bool,
     /// Silence that was given and turned out to be too much.
     debt: u32,
+    /// Ticks since the last two packets with audio in a row. A single one is only the background that encoders send now and then in a pause.
+    quiet: u32,
 }
 
 impl Stream {
@@ -380,6 +382,7 @@ impl Receiver {
             ticks: shape.map_or(STEP, |shape| shape.ticks),
             pause: false,
             debt: 0,
+            quiet: 0,
         });
         let lost = sequence.saturating_sub(stream.next);
         let Some(shape) = shape else {
@@ -403,6 +406,13 @@ impl Receiver {
             stream.end = time.wrapping_sub(stream.filled);
         }
         let mut missing = u32::try_from(missing).unwrap_or(0);
+        if lost == 0 && missing > 0 {
+            // Too much was given before, so it is not missing now: the network's jitter while the sender pauses.
+            let paid = missing.min(stream.debt);
+            stream.debt -= paid;
+            stream.end = stream.end.wrapping_add(paid);
+            missing -= paid;
+        }
         missing -= missing % self.decoder.step();
         let believed = self.ahead.ticks + u64::from(missing) <= u64::from(SILENCE_AHEAD);
         if missing > 0 && believed {
@@ -458,6 +468,10 @@ impl Receiver {
         };
         stream.next = packet.sequence.saturating_add(1);
         if let Some(shape) = packet.shape {
+            stream.quiet = match shape.pause || stream.pause {
+                true => stream.quiet.saturating_add(shape.ticks),
+                false => 0,
+            };
             stream.end = packet.time.wrapping_add(shape.ticks);
             stream.arrived = packet.arrived;
             stream.filled = 0;
@@ -479,15 +493,17 @@ impl Receiver {
         let Some(stream) = &mut self.stream else {
             return false;
         };
-        if stream.filled >= TAKE_BACK && stream.debt > 0 {
-            // What was too much counts as part of this silence, which so comes later.
-            stream.end = stream.end.wrapping_add(stream.debt);
-            stream.arrived += span(stream.debt);
-            stream.debt = 0;
-        }
         let (due, step) = stream.due(self.stall);
         if now < due {
             return false;
+        }
+        if stream.quiet >= TAKE_BACK && stream.debt > 0 {
+            // What was too much before takes the place of this, which comes later by as much.
+            let taken = stream.debt.min(step);
+            stream.end = stream.end.wrapping_add(taken);
+            stream.arrived += span(taken);
+            stream.debt -= taken;
+            return true;
         }
         if stream.filled > u32::MAX / 2 {
             // Half a day: the next packet's time says nothing about it any more.
@@ -540,6 +556,7 @@ impl Receiver {
         self.ahead.ticks += u64::from(ticks);
         if let Some(stream) = &mut self.stream {
             stream.filled += ticks;
+            stream.quiet = stream.quiet.saturating_add(ticks);
         }
     }
 }

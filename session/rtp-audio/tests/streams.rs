@@ -324,6 +324,31 @@ fn a_sender_with_a_fast_clock_is_followed() {
 }
 
 #[test]
+fn jitter_in_a_long_pause_adds_up_to_nothing() {
+    // A minute of a pause as encoders send it: a packet of background and one without frames every 400 ms, up to 60 ms late.
+    let background = packets("pause")[60].clone();
+    let mut datagrams = sent(&packets("silk"), 960);
+    let end = datagrams.last().expect("packets").clone();
+    for nth in 0..300_u32 {
+        let late = ms(u64::from(nth * 7_919 % 61));
+        let time = 1 + 20 * (nth / 2) + nth % 2;
+        datagrams.push(common::Datagram {
+            sequence: end.sequence + 1 + u64::from(nth),
+            time: end.time.wrapping_add(960 * time),
+            arrives: end.arrives + ms(20) * time + late,
+            payload: if nth % 2 == 0 {
+                background.clone()
+            } else {
+                vec![background[0]]
+            },
+        });
+    }
+    let heard = play(&mut receiver(16_000, 1), datagrams, ms(62_000));
+    let now = heard.blocks.len();
+    assert!((6_190..=6_206).contains(&now), "{now}");
+}
+
+#[test]
 fn a_sender_that_begins_anew_is_heard_after_a_second() {
     let first = sent(&packets("silk"), 960);
     let mut second = sent(&packets("silk"), 960);

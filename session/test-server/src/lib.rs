@@ -37,7 +37,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 pub use agents::{AgentEntry, AgentLog, AgentTraffic, WorkerView};
-pub use faults::Faults;
+pub use faults::{Faults, Network};
 /// The messages of LiveKit's protocols.
 pub use livekit_protocol as proto;
 pub use room::RoomView;

@@ -5,6 +5,7 @@
 
 mod data;
 mod media;
+mod network;
 mod participant;
 mod signal;
 
@@ -219,6 +220,7 @@ pub(crate) fn start(
         participants: Vec::new(),
         addresses: HashMap::new(),
         delayed: Default::default(),
+        air: Default::default(),
         speakers: Vec::new(),
         speakers_at: now + SPEAKER_INTERVAL,
         tokens_at: now + TOKEN_INTERVAL,
@@ -250,6 +252,7 @@ pub(crate) struct Room {
     /// Which connection last took a datagram from an address.
     addresses: HashMap<SocketAddr, (String, Side)>,
     delayed: media::Delayed,
+    air: network::Air,
     /// Who was told to be speaking: participant and level.
     speakers: Vec<(String, f32)>,
     speakers_at: Instant,
@@ -295,7 +298,10 @@ impl Room {
         if let Some((since, limit)) = self.empty_since {
             wake = wake.min(since + limit);
         }
-        if let Some(due) = self.delayed.next_due() {
+        for due in [self.delayed.next_due(), self.air.next_due()]
+            .into_iter()
+            .flatten()
+        {
             wake = wake.min(due);
         }
         if self.participants.iter().any(|p| !p.tracks.is_empty()) {
@@ -315,10 +321,7 @@ impl Room {
         }
     }
 
-    fn handle_datagram(&mut self, from: SocketAddr, bytes: &[u8]) {
-        if self.shared.faults.refuses_media() {
-            return;
-        }
+    fn take_datagram(&mut self, from: SocketAddr, bytes: &[u8]) {
         let now = Instant::now();
         let is_known = |(sid, side): &&(String, Side)| {
             self.participant(sid)
@@ -354,6 +357,7 @@ impl Room {
 
     /// Everything that is due.
     fn handle_time(&mut self, now: Instant) {
+        self.land(now);
         let mut due = Vec::new();
         for participant in &self.participants {
             for side in [Side::Publisher, Side::Subscriber] {

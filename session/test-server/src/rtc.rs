@@ -99,6 +99,9 @@ pub(crate) async fn connect(
     let Ok(upgrade) = upgrade else {
         return StatusCode::NOT_FOUND.into_response();
     };
+    if shared.faults.refuses_signal() {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
     let claims = match admit(&shared, &query, &headers) {
         Ok(claims) => claims,
         Err(refused) => return refused.into_response(),

@@ -37,10 +37,7 @@ impl Room {
                 return;
             };
             match event {
-                // A full socket buffer is a lost packet, as on a network. Addresses that cannot be reached are the client's other networks.
-                PeerEvent::Transmit { to, bytes } => {
-                    _ = self.socket.try_send_to(&bytes, to);
-                }
+                PeerEvent::Transmit { to, bytes } => self.transmit(to, &bytes),
                 PeerEvent::Rtp(packet) => self.handle_rtp(sid, packet),
                 PeerEvent::Data { lane, bytes } => self.handle_data(sid, lane, &bytes),
                 PeerEvent::Connected if side == Side::Subscriber => self.activate(sid),

@@ -172,6 +172,7 @@ impl Room {
         tracing::info!(identity, sid, "signalling resumed");
         participant.tell(Response::Reconnect(proto::ReconnectResponse {
             server_info: Some(server_info(&node)),
+            last_message_seq: participant.last_sequence,
             ..Default::default()
         }));
         if let Some((id, sdp)) = participant.subscriber.offer_restart() {

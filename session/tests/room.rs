@@ -12,97 +12,13 @@ use std::time::{Duration, Instant};
 use listenkit_session::AudioFrame;
 use listenkit_session::transport::ffi::LivekitTransport;
 use listenkit_session::transport::{
-    AudioTrack, AutoSubscribe, ConnectOptions, Connection, DataOptions, DisconnectReason,
-    PublishOptions, RoomEvent, RoomTransport, RpcError, TextOptions, TrackKind, TrackSource,
-    TransportError,
+    AutoSubscribe, ConnectOptions, DataOptions, DisconnectReason, RoomEvent, RoomTransport,
+    RpcError, TextOptions, TrackKind, TrackSource, TransportError,
 };
-use rooms::{SOON, Server, event, fresh};
+use rooms::{
+    RATE, SOON, Server, Speaker, amplitude_at, event, fresh, pair, subscribed, tone, voice,
+};
 use tokio::time::timeout;
-
-const RATE: u32 = 48_000;
-
-fn voice(queue_ms: u64) -> PublishOptions {
-    PublishOptions {
-        name: "voice".to_owned(),
-        sample_rate: RATE,
-        channels: 1,
-        source: TrackSource::Microphone,
-        queue: Duration::from_millis(queue_ms),
-    }
-}
-
-/// 10 ms of a sine, the `nth` of a row.
-fn tone(nth: u64, frequency: f64, amplitude: f64) -> AudioFrame {
-    let len = u64::from(RATE / 100);
-    let samples: Vec<i16> = (nth * len..(nth + 1) * len)
-        .map(|at| (amplitude * (TAU * frequency * at as f64 / f64::from(RATE)).sin()) as i16)
-        .collect();
-    AudioFrame::new(samples, RATE, 1).expect("a good format")
-}
-
-/// Amplitude of one frequency in a signal.
-fn amplitude_at(samples: &[i16], rate: u32, frequency: f64) -> f64 {
-    let (mut re, mut im) = (0.0, 0.0);
-    for (at, sample) in samples.iter().enumerate() {
-        let phase = TAU * frequency * at as f64 / f64::from(rate);
-        re += f64::from(*sample) * phase.cos();
-        im += f64::from(*sample) * phase.sin();
-    }
-    2.0 * re.hypot(im) / samples.len() as f64
-}
-
-/// Sends a tone until it is dropped.
-struct Speaker(tokio::task::JoinHandle<()>);
-
-impl Speaker {
-    fn start(track: Box<dyn AudioTrack>, frequency: f64) -> Self {
-        Self(tokio::spawn(async move {
-            for nth in 0.. {
-                if track.capture(&tone(nth, frequency, 8_000.0)).await.is_err() {
-                    return;
-                }
-            }
-        }))
-    }
-}
-
-impl Drop for Speaker {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-async fn subscribed(connection: &mut Connection, from: &str) -> String {
-    event(&mut connection.events, "subscription", |e| match e {
-        RoomEvent::TrackSubscribed { identity, track } if identity == from => Some(track.sid),
-        _ => None,
-    })
-    .await
-}
-
-async fn arrived(connection: &mut Connection, who: &str) {
-    if connection.room.participant(who).is_some() {
-        return;
-    }
-    event(&mut connection.events, "participant", |e| match e {
-        RoomEvent::ParticipantConnected(p) if p.identity == who => Some(()),
-        _ => None,
-    })
-    .await;
-}
-
-/// Two participants that see each other.
-async fn pair(
-    server: &Server,
-    transport: &dyn RoomTransport,
-    room: &str,
-) -> (Connection, Connection) {
-    let mut alice = server.join(transport, "alice", room).await;
-    let mut bob = server.join(transport, "bob", room).await;
-    arrived(&mut alice, "bob").await;
-    arrived(&mut bob, "alice").await;
-    (alice, bob)
-}
 
 async fn a_tone_arrives_with_its_frequency_and_amplitude(transport: &dyn RoomTransport) {
     let server = Server::start().await;

@@ -5,18 +5,21 @@
     reason = "each test program uses a part of it"
 )]
 
+use std::f64::consts::TAU;
 use std::fs;
 use std::net::{TcpListener, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use listenkit_session::AudioFrame;
 use listenkit_session::api::{AccessToken, VideoGrants};
 use listenkit_session::transport::ffi::LivekitTransport;
 #[cfg(feature = "native")]
 use listenkit_session::transport::native::NativeTransport;
 use listenkit_session::transport::{
-    ConnectOptions, Connection, RoomEvent, RoomTransport, TransportError,
+    AudioTrack, ConnectOptions, Connection, PublishOptions, RoomEvent, RoomTransport, TrackSource,
+    TransportError,
 };
 use listenkit_test_server::{Options, TestServer};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -102,9 +105,12 @@ impl Server {
         if let Ok(program) = std::env::var("LIVEKIT_SERVER_BIN") {
             return Self::start_real(&program).await;
         }
-        let server = TestServer::start(Options::default())
-            .await
-            .expect("the double starts");
+        Self::start_double(Options::default()).await
+    }
+
+    /// The double, for faults that no real server can be told to have.
+    pub(crate) async fn start_double(options: Options) -> Self {
+        let server = TestServer::start(options).await.expect("the double starts");
         Self {
             url: server.url(),
             key: server.api_key().to_owned(),
@@ -155,6 +161,14 @@ impl Server {
             url: format!("ws://127.0.0.1:{}", ports.0),
             key: "devkey".to_owned(),
             secret: secret.to_owned(),
+        }
+    }
+
+    /// The double.
+    pub(crate) fn double(&self) -> &TestServer {
+        match &self.kind {
+            Kind::Double(server) => server,
+            _ => panic!("this test starts the double"),
         }
     }
 
@@ -250,4 +264,89 @@ pub(crate) async fn event<T>(
     tokio::time::timeout(SOON, search)
         .await
         .unwrap_or_else(|_| panic!("no {what} within {SOON:?}"))
+}
+
+pub(crate) const RATE: u32 = 48_000;
+
+pub(crate) fn voice(queue_ms: u64) -> PublishOptions {
+    PublishOptions {
+        name: "voice".to_owned(),
+        sample_rate: RATE,
+        channels: 1,
+        source: TrackSource::Microphone,
+        queue: Duration::from_millis(queue_ms),
+    }
+}
+
+/// 10 ms of a sine, the `nth` of a row.
+pub(crate) fn tone(nth: u64, frequency: f64, amplitude: f64) -> AudioFrame {
+    let len = u64::from(RATE / 100);
+    let samples: Vec<i16> = (nth * len..(nth + 1) * len)
+        .map(|at| (amplitude * (TAU * frequency * at as f64 / f64::from(RATE)).sin()) as i16)
+        .collect();
+    AudioFrame::new(samples, RATE, 1).expect("a good format")
+}
+
+/// Amplitude of one frequency in a signal.
+pub(crate) fn amplitude_at(samples: &[i16], rate: u32, frequency: f64) -> f64 {
+    let (mut re, mut im) = (0.0, 0.0);
+    for (at, sample) in samples.iter().enumerate() {
+        let phase = TAU * frequency * at as f64 / f64::from(rate);
+        re += f64::from(*sample) * phase.cos();
+        im += f64::from(*sample) * phase.sin();
+    }
+    2.0 * re.hypot(im) / samples.len() as f64
+}
+
+/// Sends a tone until it is dropped.
+pub(crate) struct Speaker(tokio::task::JoinHandle<()>);
+
+impl Speaker {
+    pub(crate) fn start(track: Box<dyn AudioTrack>, frequency: f64) -> Self {
+        Self(tokio::spawn(async move {
+            for nth in 0.. {
+                if track.capture(&tone(nth, frequency, 8_000.0)).await.is_err() {
+                    return;
+                }
+            }
+        }))
+    }
+}
+
+impl Drop for Speaker {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+pub(crate) async fn subscribed(connection: &mut Connection, from: &str) -> String {
+    event(&mut connection.events, "subscription", |e| match e {
+        RoomEvent::TrackSubscribed { identity, track } if identity == from => Some(track.sid),
+        _ => None,
+    })
+    .await
+}
+
+pub(crate) async fn arrived(connection: &mut Connection, who: &str) {
+    if connection.room.participant(who).is_some() {
+        return;
+    }
+    event(&mut connection.events, "participant", |e| match e {
+        RoomEvent::ParticipantConnected(p) if p.identity == who => Some(()),
+        _ => None,
+    })
+    .await;
+}
+
+/// Two participants that see each other.
+pub(crate) async fn pair(
+    server: &Server,
+    transport: &dyn RoomTransport,
+    room: &str,
+) -> (Connection, Connection) {
+    let mut alice = server.join(transport, "alice", room).await;
+    let mut bob = server.join(transport, "bob", room).await;
+    arrived(&mut alice, "bob").await;
+    arrived(&mut bob, "alice").await;
+    (alice, bob)
 }

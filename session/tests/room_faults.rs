@@ -1,0 +1,528 @@
+//! What every transport makes of a server and a network that fail, on the double, which can be told to.
+
+#[macro_use]
+#[path = "common/rooms.rs"]
+mod rooms;
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use listenkit_session::AudioFrame;
+use listenkit_session::transport::{
+    ConnectOptions, Connection, DataOptions, DisconnectReason, RoomEvent, RoomTransport,
+    TextOptions,
+};
+use listenkit_test_server::{Network, Options};
+use rooms::{RATE, SOON, Server, Speaker, amplitude_at, event, fresh, pair, subscribed, voice};
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+
+/// A connection that is restored takes longer than an answer: a client waits between its tries, and finds out about lost media by silence.
+const RESTORED: Duration = Duration::from_secs(60);
+
+async fn until_within<T>(
+    connection: &mut Connection,
+    what: &str,
+    limit: Duration,
+    mut pick: impl FnMut(RoomEvent) -> Option<T>,
+) -> T {
+    let search = async {
+        loop {
+            match connection.events.recv().await {
+                Some(event) => {
+                    if let Some(found) = pick(event) {
+                        return found;
+                    }
+                }
+                None => panic!("no {what}, and the events ended"),
+            }
+        }
+    };
+    timeout(limit, search)
+        .await
+        .unwrap_or_else(|_| panic!("no {what} within {limit:?}"))
+}
+
+async fn reconnecting(connection: &mut Connection) {
+    until_within(connection, "reconnecting", RESTORED, |e| match e {
+        RoomEvent::Reconnecting => Some(()),
+        RoomEvent::Disconnected(reason) => panic!("disconnected: {reason:?}"),
+        _ => None,
+    })
+    .await;
+}
+
+async fn reconnected(connection: &mut Connection) {
+    until_within(connection, "reconnected", RESTORED, |e| match e {
+        RoomEvent::Reconnected => Some(()),
+        RoomEvent::Disconnected(reason) => panic!("disconnected: {reason:?}"),
+        _ => None,
+    })
+    .await;
+    assert!(connection.room.is_connected());
+}
+
+/// Whether the tone of 440 Hz is heard in these frames before they end.
+async fn until_heard_or_over(frames: &mut mpsc::Receiver<AudioFrame>, rate: u32) -> bool {
+    loop {
+        let mut samples: Vec<i16> = Vec::new();
+        while samples.len() < rate as usize / 2 {
+            let Some(frame) = frames.recv().await else {
+                return false;
+            };
+            samples.extend(frame.samples());
+        }
+        if amplitude_at(&samples, rate, 440.0) > 6_000.0 {
+            return true;
+        }
+    }
+}
+
+async fn until_heard(frames: &mut mpsc::Receiver<AudioFrame>, rate: u32) {
+    let heard = timeout(RESTORED, until_heard_or_over(frames, rate)).await;
+    assert_eq!(heard, Ok(true), "the track goes on, and its tone is heard");
+}
+
+fn numbered() -> DataOptions {
+    DataOptions {
+        topic: Some("numbers".to_owned()),
+        ..DataOptions::default()
+    }
+}
+
+/// The numbers that come, until `last`.
+async fn numbers(connection: &mut Connection, last: u32) -> Vec<u32> {
+    let mut numbers = Vec::new();
+    until_within(connection, "the last number", RESTORED, |e| {
+        if let RoomEvent::Data(packet) = e {
+            let bytes = packet.payload.try_into().expect("four bytes");
+            numbers.push(u32::from_le_bytes(bytes));
+        }
+        numbers.contains(&last).then_some(())
+    })
+    .await;
+    numbers
+}
+
+async fn a_cut_signal_is_resumed_and_costs_nothing(transport: &dyn RoomTransport) {
+    let server = Server::start_double(Options::default()).await;
+    let room = fresh("cut");
+    let (mut alice, mut bob) = pair(&server, transport, &room).await;
+    let track = alice
+        .room
+        .publish_audio(&voice(50))
+        .await
+        .expect("published");
+    let _speaker = Speaker::start(track, 440.0);
+    let sid = subscribed(&mut bob, "alice").await;
+    let mut frames = bob.room.open_audio(&sid, 16_000, 1).await.expect("heard");
+    until_heard(&mut frames, 16_000).await;
+    let before = alice.room.local_participant().sid;
+    let mut writer = alice
+        .room
+        .stream_text(&TextOptions {
+            topic: "across".to_owned(),
+            ..TextOptions::default()
+        })
+        .await
+        .expect("opened");
+    writer.write("before ").await.expect("written");
+
+    let sender = alice.room.clone();
+    let sending = tokio::spawn(async move {
+        for number in 0..200u32 {
+            let sent = sender
+                .publish_data(&number.to_le_bytes(), &numbered())
+                .await;
+            sent.expect("data may be sent meanwhile");
+            sleep(Duration::from_millis(5)).await;
+        }
+    });
+    sleep(Duration::from_millis(100)).await;
+    let cut = Instant::now();
+    server.double().cut_signal(&room, "alice").await;
+    reconnecting(&mut alice).await;
+    reconnected(&mut alice).await;
+    println!("resumed after {:?}", cut.elapsed());
+    assert_eq!(numbers(&mut bob, 199).await, (0..200).collect::<Vec<_>>());
+    sending.await.expect("sent");
+    writer.write("and after").await.expect("written");
+    writer.close(HashMap::new()).await.expect("closed");
+    let text = event(&mut bob.events, "text", |e| match e {
+        RoomEvent::Text(message) => Some(message.text),
+        _ => None,
+    })
+    .await;
+    assert_eq!(text, "before and after");
+    // The same participant, and to the others nothing happened.
+    assert_eq!(alice.room.local_participant().sid, before);
+    assert_eq!(bob.room.participant("alice").expect("there").sid, before);
+    until_heard(&mut frames, 16_000).await;
+
+    // The listener's turn: its track goes on under the same id.
+    server.double().cut_signal(&room, "bob").await;
+    reconnecting(&mut bob).await;
+    reconnected(&mut bob).await;
+    until_heard(&mut frames, 16_000).await;
+    // And what was said to it in the room meanwhile is known.
+    alice
+        .room
+        .set_attributes(HashMap::from([("after".to_owned(), "1".to_owned())]))
+        .await
+        .expect("set");
+    event(&mut bob.events, "attributes", |e| match e {
+        RoomEvent::AttributesChanged { changed, .. } => changed.get("after").cloned(),
+        _ => None,
+    })
+    .await;
+}
+
+async fn what_changed_during_a_cut_is_known_after_it(transport: &dyn RoomTransport) {
+    let server = Server::start_double(Options::default()).await;
+    let room = fresh("missed");
+    let (alice, mut bob) = pair(&server, transport, &room).await;
+    server.double().faults().set_refuse_signal(true);
+    server.double().cut_signal(&room, "bob").await;
+    reconnecting(&mut bob).await;
+    alice
+        .room
+        .set_attributes(HashMap::from([("k".to_owned(), "v".to_owned())]))
+        .await
+        .expect("set");
+    let track = alice
+        .room
+        .publish_audio(&voice(50))
+        .await
+        .expect("published");
+    let _speaker = Speaker::start(track, 440.0);
+    sleep(Duration::from_millis(500)).await;
+    server.double().faults().set_refuse_signal(false);
+    let (mut sid, mut is_back) = (None, false);
+    until_within(&mut bob, "return and subscription", RESTORED, |e| {
+        match e {
+            RoomEvent::Reconnected => is_back = true,
+            RoomEvent::TrackSubscribed { track, .. } => sid = Some(track.sid),
+            RoomEvent::Disconnected(reason) => panic!("disconnected: {reason:?}"),
+            _ => {}
+        }
+        (is_back && sid.is_some()).then_some(())
+    })
+    .await;
+    let known = async {
+        while bob
+            .room
+            .participant("alice")
+            .is_none_or(|p| p.attributes.get("k").map(String::as_str) != Some("v"))
+        {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(SOON, known).await.expect("the attribute is known");
+    let sid = sid.expect("it was subscribed to");
+    let mut frames = bob.room.open_audio(&sid, 16_000, 1).await.expect("heard");
+    until_heard(&mut frames, 16_000).await;
+}
+
+async fn a_cut_longer_than_the_resume_window_is_a_new_session(transport: &dyn RoomTransport) {
+    let mut options = Options::default();
+    options.resume_window = Duration::from_millis(300);
+    let server = Server::start_double(options).await;
+    let room = fresh("window");
+    let (mut alice, mut bob) = pair(&server, transport, &room).await;
+    let track = alice
+        .room
+        .publish_audio(&voice(50))
+        .await
+        .expect("published");
+    let speaker = Speaker::start(track, 440.0);
+    subscribed(&mut bob, "alice").await;
+    let before = alice.room.local_participant().sid;
+    server.double().faults().set_refuse_signal(true);
+    server.double().cut_signal(&room, "alice").await;
+    reconnecting(&mut alice).await;
+    assert!(!alice.room.is_connected());
+    event(&mut bob.events, "leave", |e| match e {
+        RoomEvent::ParticipantDisconnected { participant, .. } => Some(participant.identity),
+        _ => None,
+    })
+    .await;
+    server.double().faults().set_refuse_signal(false);
+    reconnected(&mut alice).await;
+    // Another participant to the server, the same to the application: its tracks are published again, its events go on.
+    let sid = subscribed(&mut bob, "alice").await;
+    let after = bob.room.participant("alice").expect("there").sid;
+    assert_ne!(after, before);
+    let known = async {
+        while alice.room.local_participant().sid != after {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(SOON, known).await.expect("its own new id is known");
+    let mut frames = bob.room.open_audio(&sid, 16_000, 1).await.expect("heard");
+    until_heard(&mut frames, 16_000).await;
+    assert!(alice.room.participant("bob").is_some());
+    bob.room
+        .publish_data(&7u32.to_le_bytes(), &numbered())
+        .await
+        .expect("sent");
+    assert_eq!(numbers(&mut alice, 7).await, [7]);
+    alice
+        .room
+        .publish_data(&8u32.to_le_bytes(), &numbered())
+        .await
+        .expect("sent");
+    assert_eq!(numbers(&mut bob, 8).await, [8]);
+    drop(speaker);
+    event(&mut bob.events, "unpublishing", |e| {
+        matches!(e, RoomEvent::TrackUnpublished { .. }).then_some(())
+    })
+    .await;
+}
+
+async fn a_server_that_says_nothing_is_noticed(transport: &dyn RoomTransport) {
+    let server = Server::start_double(Options::default()).await;
+    let (mut alice, _bob) = pair(&server, transport, &fresh("silent")).await;
+    let begun = Instant::now();
+    server.double().faults().set_silent(true);
+    reconnecting(&mut alice).await;
+    println!("noticed after {:?}", begun.elapsed());
+    server.double().faults().set_silent(false);
+    reconnected(&mut alice).await;
+}
+
+async fn media_that_breaks_comes_back(transport: &dyn RoomTransport) {
+    let server = Server::start_double(Options::default()).await;
+    let room = fresh("media");
+    let (mut alice, mut bob) = pair(&server, transport, &room).await;
+    let track = alice
+        .room
+        .publish_audio(&voice(50))
+        .await
+        .expect("published");
+    let _speaker = Speaker::start(track, 440.0);
+    let sid = subscribed(&mut bob, "alice").await;
+    let mut frames = bob.room.open_audio(&sid, 16_000, 1).await.expect("heard");
+    until_heard(&mut frames, 16_000).await;
+    let begun = Instant::now();
+    server.double().faults().set_refuse_media(true);
+    reconnecting(&mut alice).await;
+    println!("noticed after {:?}", begun.elapsed());
+    server.double().faults().set_refuse_media(false);
+    reconnected(&mut alice).await;
+    // Where it took long both began anew, with a track of another id.
+    let mut sid = sid;
+    let again = async {
+        loop {
+            if let Ok(mut frames) = bob.room.open_audio(&sid, 16_000, 1).await
+                && until_heard_or_over(&mut frames, 16_000).await
+            {
+                return;
+            }
+            sid = subscribed(&mut bob, "alice").await;
+        }
+    };
+    timeout(RESTORED, again).await.expect("the tone is heard");
+}
+
+fn renewed(event: RoomEvent) -> Option<String> {
+    match event {
+        RoomEvent::TokenRefreshed(token) => Some(token),
+        _ => None,
+    }
+}
+
+async fn a_renewed_token_joins_again(transport: &dyn RoomTransport) {
+    let server = Server::start().await;
+    let room = fresh("token");
+    let mut alice = server.join(transport, "alice", &room).await;
+    alice
+        .room
+        .set_attributes(HashMap::from([("role".to_owned(), "host".to_owned())]))
+        .await
+        .expect("set");
+    // The server renews a token when what it says of its owner changes, and gives one to everybody who joins.
+    let mut newest = event(&mut alice.events, "token", renewed).await;
+    while let Ok(Some(e)) = timeout(Duration::from_secs(1), alice.events.recv()).await {
+        newest = renewed(e).unwrap_or(newest);
+    }
+    let again = transport
+        .connect(&server.url, &newest, &ConnectOptions::default())
+        .await
+        .expect("joined with it");
+    let local = again.room.local_participant();
+    assert_eq!(
+        (local.identity.as_str(), again.room.name()),
+        ("alice", room)
+    );
+    assert_eq!(
+        local.attributes.get("role").map(String::as_str),
+        Some("host")
+    );
+    // Two with one name: the older one goes, and is told.
+    let reason = event(&mut alice.events, "end", |e| match e {
+        RoomEvent::Disconnected(reason) => Some(reason),
+        _ => None,
+    })
+    .await;
+    assert_eq!(reason, DisconnectReason::DuplicateIdentity);
+}
+
+async fn one_who_is_sent_away_is_told_why(transport: &dyn RoomTransport) {
+    let server = Server::start_double(Options::default()).await;
+    let room = fresh("away");
+    let (mut alice, mut bob) = pair(&server, transport, &room).await;
+    server.double().remove_participant(&room, "alice").await;
+    let ended = |e| match e {
+        RoomEvent::Disconnected(reason) => Some(reason),
+        RoomEvent::Reconnecting => panic!("there is nothing to come back to"),
+        _ => None,
+    };
+    let reason = event(&mut alice.events, "end", ended).await;
+    assert_eq!(reason, DisconnectReason::ParticipantRemoved);
+    assert!(alice.events.recv().await.is_none());
+    assert!(!alice.room.is_connected());
+    event(&mut bob.events, "leave", |e| match e {
+        RoomEvent::ParticipantDisconnected {
+            participant,
+            reason,
+        } => {
+            assert_eq!(participant.identity, "alice");
+            assert_eq!(reason, DisconnectReason::ParticipantRemoved);
+            Some(())
+        }
+        _ => None,
+    })
+    .await;
+}
+
+/// Worse than a mobile network at the edge of its cell.
+fn bad(seed: u64) -> Network {
+    Network {
+        seed,
+        loss: 0.05,
+        doubled: 0.02,
+        late: 0.05,
+        late_by: Duration::from_millis(30),
+        delay: Duration::from_millis(15),
+    }
+}
+
+async fn a_bad_network_costs_reliable_data_nothing(transport: &dyn RoomTransport) {
+    let server = Server::start_double(Options::default()).await;
+    server.double().faults().set_network(Some(bad(1)));
+    let (alice, mut bob) = pair(&server, transport, &fresh("bad")).await;
+    bob.room.register_rpc("echo").expect("registered");
+    for number in 0..200u32 {
+        alice
+            .room
+            .publish_data(&number.to_le_bytes(), &numbered())
+            .await
+            .expect("sent");
+    }
+    let text = "grüß dich, 你好 ".repeat(5_000);
+    let options = TextOptions {
+        topic: "long".to_owned(),
+        ..TextOptions::default()
+    };
+    alice.room.send_text(&text, &options).await.expect("sent");
+    let (mut heard, mut texts) = (Vec::new(), Vec::new());
+    until_within(&mut bob, "the text", RESTORED, |e| {
+        match e {
+            RoomEvent::Data(packet) => {
+                let bytes = packet.payload.try_into().expect("four bytes");
+                heard.push(u32::from_le_bytes(bytes));
+            }
+            RoomEvent::Text(message) => texts.push(message.text),
+            _ => {}
+        }
+        (!texts.is_empty()).then_some(())
+    })
+    .await;
+    assert_eq!(heard, (0..200).collect::<Vec<_>>());
+    assert!(texts[0] == text, "the text is whole");
+
+    let caller = alice.room.clone();
+    let calling = tokio::spawn(async move {
+        for nth in 0..10 {
+            let payload = format!("call {nth}");
+            let answer = caller
+                .perform_rpc("bob", "echo", &payload, SOON)
+                .await
+                .expect("answered");
+            assert_eq!(answer, payload);
+        }
+    });
+    for _ in 0..10 {
+        let call = event(&mut bob.events, "call", |e| match e {
+            RoomEvent::Rpc(call) => Some(call),
+            _ => None,
+        })
+        .await;
+        _ = call.reply.send(Ok(call.payload));
+    }
+    calling.await.expect("all answered");
+}
+
+async fn a_bad_network_costs_audio_some_of_its_tone_and_none_of_its_pace(
+    transport: &dyn RoomTransport,
+) {
+    let server = Server::start_double(Options::default()).await;
+    let (alice, mut bob) = pair(&server, transport, &fresh("bad-audio")).await;
+    let track = alice
+        .room
+        .publish_audio(&voice(50))
+        .await
+        .expect("published");
+    let _speaker = Speaker::start(track, 440.0);
+    let sid = subscribed(&mut bob, "alice").await;
+    let mut frames = bob.room.open_audio(&sid, RATE, 1).await.expect("heard");
+    until_heard(&mut frames, RATE).await;
+    server.double().faults().set_network(Some(bad(2)));
+    sleep(Duration::from_secs(1)).await;
+    while frames.try_recv().is_ok() {}
+    let begun = Instant::now();
+    let mut samples: Vec<i16> = Vec::new();
+    while begun.elapsed() < Duration::from_secs(6) {
+        let frame = timeout(SOON, frames.recv())
+            .await
+            .expect("in time")
+            .expect("the track goes on");
+        samples.extend(frame.samples());
+    }
+    let (took, came) = (
+        begun.elapsed().as_secs_f64(),
+        samples.len() as f64 / f64::from(RATE),
+    );
+    println!("{came:.2} s of audio in {took:.2} s");
+    // A jitter buffer may be filled or emptied by some packets.
+    assert!((took - came).abs() < 0.4, "{came} s of audio in {took} s");
+    // In each half second: one packet in 14 is lost or late, twice on the way, and concealed.
+    let windows: Vec<f64> = samples
+        .chunks_exact(RATE as usize / 2)
+        .map(|w| {
+            // Phase may jump where something was concealed, so the loudness is measured, not one frequency.
+            let square: f64 = w.iter().map(|s| f64::from(*s) * f64::from(*s)).sum();
+            (2.0 * square / w.len() as f64).sqrt()
+        })
+        .collect();
+    println!("amplitudes: {windows:.0?}");
+    let mean = windows.iter().sum::<f64>() / windows.len() as f64;
+    assert!((5_500.0..9_000.0).contains(&mean), "{windows:?}");
+    let loudest = samples.iter().map(|s| s.unsigned_abs()).max();
+    assert!(loudest < Some(20_000), "{loudest:?}");
+    // And all is well again with the network.
+    server.double().faults().set_network(None);
+    until_heard(&mut frames, RATE).await;
+}
+
+on_each_transport! {
+    a_bad_network_costs_audio_some_of_its_tone_and_none_of_its_pace,
+    a_bad_network_costs_reliable_data_nothing,
+    a_cut_longer_than_the_resume_window_is_a_new_session,
+    a_cut_signal_is_resumed_and_costs_nothing,
+    a_renewed_token_joins_again,
+    a_server_that_says_nothing_is_noticed,
+    media_that_breaks_comes_back,
+    one_who_is_sent_away_is_told_why,
+    what_changed_during_a_cut_is_known_after_it,
+}

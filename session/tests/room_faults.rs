@@ -224,8 +224,10 @@ async fn what_changed_during_a_cut_is_known_after_it(transport: &dyn RoomTranspo
 }
 
 async fn a_cut_longer_than_the_resume_window_is_a_new_session(transport: &dyn RoomTransport) {
-    let mut options = Options::default();
-    options.resume_window = Duration::from_millis(300);
+    let options = Options {
+        resume_window: Duration::from_millis(300),
+        ..Options::default()
+    };
     let server = Server::start_double(options).await;
     let room = fresh("window");
     let (mut alice, mut bob) = pair(&server, transport, &room).await;

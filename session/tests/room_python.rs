@@ -10,10 +10,11 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use listenkit_session::transport::{
-    Connection, DataOptions, RoomEvent, RoomTransport, RpcError, TextMessage, TextOptions,
+    Connection, DataOptions, Room, RoomEvent, RoomTransport, RpcError, TextMessage, TextOptions,
 };
 use rooms::{SOON, Server, event, fresh};
 use tokio::process::{Child, Command};
+use tokio::time::timeout;
 
 /// A Python that has the SDK: `LIVEKIT_PYTHON`, or the one on the path.
 fn python() -> Option<PathBuf> {
@@ -235,16 +236,21 @@ async fn livekits_python_understands_and_is_understood(transport: &dyn RoomTrans
     let room = fresh("python");
     let mut rust = server.join(transport, "rust", &room).await;
     let mut peer = start(&python, &server, &room);
-    event(&mut rust.events, "the script's readiness", |e| match e {
-        RoomEvent::AttributesChanged { changed, .. } => changed.get("ready").map(drop),
-        _ => None,
-    })
-    .await;
+    let ready = async {
+        let is_ready = |room: &dyn Room| {
+            room.participant("python")
+                .is_some_and(|p| p.attributes.contains_key("ready"))
+        };
+        while !is_ready(rust.room.as_ref()) {
+            rust.events.recv().await.expect("the room goes on");
+        }
+    };
+    timeout(SOON, ready).await.expect("the script joins");
     data_and_texts(&mut rust).await;
     calls_there(&rust).await;
     calls_here(&mut rust).await;
     rust.room.close().await;
-    let status = tokio::time::timeout(SOON, peer.wait()).await;
+    let status = timeout(SOON, peer.wait()).await;
     assert!(status.expect("it ends").expect("it ran").success());
 }
 

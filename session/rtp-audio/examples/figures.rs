@@ -1,6 +1,6 @@
 //! What the codec costs, in seconds of CPU per minute of audio; `reference/libopus.py figures` runs it beside libopus.
 //!
-//! `decode PACKETS RATE [PCM]` reads packets (two bytes of length, little-endian, before each; 20 ms each; of length 0: lost) and may write raw 16-bit mono;
+//! `decode PACKETS RATE [PCM TICKS CHANNELS]` reads packets (two bytes of length, little-endian, before each; 20 ms or TICKS each; of length 0: lost) and may write raw 16-bit PCM;
 //! `encode PCM RATE COMPLEXITY BITRATE MODE [PACKETS]` goes the other way. `pause RATE` costs the silence of a sender that pauses.
 
 use std::time::{Duration, Instant};
@@ -34,13 +34,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 packets.push(packet);
                 rest = after;
             }
-            let mut receiver = Receiver::new(&ReceiverOptions::new(number(2)?, 1))?;
+            let mut receiver =
+                Receiver::new(&ReceiverOptions::new(number(2)?, number(5).unwrap_or(1)))?;
+            let ticks = number(4).unwrap_or(960);
             read = cpu().unwrap_or_default() - before;
             let mut out = Vec::new();
             for (nth, packet) in packets.iter().enumerate() {
-                let now = begun + Duration::from_millis(20) * nth as u32;
+                let now = begun + Duration::from_micros(u64::from(ticks) * 1_000 / 48) * nth as u32;
                 if !packet.is_empty() {
-                    receiver.push(nth as u64, nth as u32 * 960, now, packet);
+                    receiver.push(nth as u64, nth as u32 * ticks, now, packet);
                 }
                 while let Some(block) = receiver.poll(now) {
                     out.extend(block.samples.iter().flat_map(|sample| sample.to_le_bytes()));
@@ -49,7 +51,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             if let Some(path) = arguments.get(3) {
                 fs::write(path, &out)?;
             }
-            packets.len() as f64 * 0.02
+            packets.len() as f64 * f64::from(ticks) / 48_000.0
         }
         Some("encode") => {
             let bytes = fs::read(&arguments[1])?;

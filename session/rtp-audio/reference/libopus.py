@@ -21,6 +21,7 @@ import soxr
 
 APPLICATION_VOIP, APPLICATION_AUDIO, APPLICATION_LOWDELAY = 2048, 2049, 2051
 SET_BITRATE, SET_VBR, SET_COMPLEXITY, SET_INBAND_FEC, SET_LOSS, SET_DTX = 4002, 4006, 4010, 4012, 4014, 4016
+SET_BANDWIDTH, SET_CHANNELS = 4008, 4022
 
 
 def library():
@@ -45,9 +46,12 @@ class Encoder:
         error = ctypes.c_int()
         self.state = ctypes.c_void_p(OPUS.opus_encoder_create(rate, channels, application, ctypes.byref(error)))
         assert error.value == 0
+        self.channels, self.out = channels, ctypes.create_string_buffer(1500)
+        self.control(**controls)
+
+    def control(self, **controls):
         for name, value in controls.items():
             assert OPUS.opus_encoder_ctl(self.state, globals()["SET_" + name.upper()], ctypes.c_int(value)) == 0
-        self.channels, self.out = channels, ctypes.create_string_buffer(1500)
 
     def encode(self, pcm):
         data = pcm.ctypes.data_as(ctypes.c_void_p)
@@ -314,6 +318,48 @@ def packets(path, folder):
         quiet = empty
     keep(name, sent)
     print(f"{name}: {sum(map(bool, sent))} of {len(sent)} are sent")
+
+
+def changes(program, path, rounds=30):
+    """Decoding of streams whose bit rate, bandwidth and channels change all the time, beside libopus: the worst tenth of a second of each."""
+    mono = speech(path, 48_000)[: 20 * 48_000]
+    pcm = np.stack([mono, np.roll(mono, 3_000) // 2], 1)
+    with tempfile.TemporaryDirectory() as folder:
+        file, out = os.path.join(folder, "packets"), os.path.join(folder, "out")
+        for seed in range(int(rounds)):
+            random = np.random.default_rng(seed)
+            size = int(random.choice([480, 960, 960, 1_920, 2_880]))
+            rate, channels = int(random.choice([16_000, 16_000, 24_000, 48_000])), int(random.integers(1, 3))
+            application = int(random.choice([APPLICATION_VOIP, APPLICATION_VOIP, APPLICATION_AUDIO]))
+            sent = int(random.integers(1, 3))
+            encoder, packets = Encoder(48_000, sent, application), []
+            source = pcm if sent == 2 else mono
+            for nth, block in enumerate(blocks(np.ascontiguousarray(source).ravel(), size * sent)):
+                if nth % 25 == 0:
+                    encoder.control(
+                        bitrate=int(random.choice([8_000, 12_000, 16_000, 24_000, 32_000, 64_000, 128_000])),
+                        bandwidth=int(random.choice([-1000, -1000, 1101, 1102, 1103, 1104, 1105])),
+                        channels=int(random.choice([-1000, -1000, 1, sent])),
+                        inband_fec=int(random.integers(0, 2)),
+                        loss=int(random.choice([0, 10, 30])),
+                    )
+                packets.append(encoder.encode(np.ascontiguousarray(block)))
+            write(file, packets)
+            subprocess.run([program, "decode", file, str(rate), out, str(size), str(channels)], check=True, capture_output=True)
+            ours = np.fromfile(out, "<i2").astype(float)
+            # Of stereo, libopus's decoder with one channel loses more of the source than the mean of its decoder with two.
+            decoder = Decoder(rate, max(sent, channels))
+            theirs = np.concatenate([decoder.decode(packet) for packet in packets]).astype(float)
+            if channels < sent:
+                theirs = theirs.reshape(-1, 2).mean(axis=1)
+            assert len(ours) == len(theirs), (len(ours), len(theirs))
+            # Against what is loud in the stream, so that silence does not count.
+            signal = np.sqrt(np.mean(theirs**2))
+            worst = [10 * np.log10(signal**2 / max(np.mean((a - b) ** 2), 1e-9)) for a, b in zip(blocks(theirs, rate * channels // 10), blocks(ours, rate * channels // 10))]
+            at = int(np.argmin(worst))
+            kinds = sorted({packet[0] >> 3 for packet in packets})
+            bad = sum(value < 60 for value in worst)
+            print(f"{seed}: {size / 48:.0f} ms, {sent} to {channels} channels at {rate}: worst {worst[at]:.0f} dB at {at / 10:.1f} s, {bad} of {len(worst)} below 60; modes {kinds}")
 
 
 def has_spare(packet):

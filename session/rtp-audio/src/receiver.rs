@@ -414,17 +414,17 @@ impl Receiver {
             missing -= paid;
         }
         missing -= missing % self.decoder.step();
-        let believed = self.ahead.ticks + u64::from(missing) <= u64::from(SILENCE_AHEAD);
-        if missing > 0 && believed {
-            let each = u64::from(stream.ticks.max(480));
-            let lost = u32::try_from(lost.saturating_mul(each))
-                .unwrap_or(u32::MAX)
-                .min(CONCEALED);
-            if missing <= lost {
+        let each = u64::from(stream.ticks.max(480));
+        let concealed =
+            u32::try_from(lost.saturating_mul(each)).map_or(CONCEALED, |t| t.min(CONCEALED));
+        let is_lost = missing <= concealed;
+        let most = if is_lost { AUDIO_AHEAD } else { SILENCE_AHEAD };
+        if missing > 0 && self.ahead.ticks + u64::from(missing) <= u64::from(most) {
+            if is_lost {
                 self.conceal(missing, now, rebuilt);
             } else {
                 let pause = stream.pause;
-                self.silence((missing - lost).min(STEP), pause, now);
+                self.silence((missing - concealed).min(STEP), pause, now);
             }
             return true;
         }

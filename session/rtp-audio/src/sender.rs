@@ -38,7 +38,7 @@ pub struct SenderOptions {
     pub low_delay: bool,
 }
 
-/// By `reference/libopus.py figures` and `quality`: speech at 24 kHz costs 0.07 s of CPU a minute and keeps within 0.6 dB of the original's spectrum; the voice mode
+/// By `reference/libopus.py figures` and `quality`: speech at 24 kHz costs 0.09 s of CPU a minute and keeps within 0.6 dB of the original's spectrum; the voice mode
 /// at 32 kbit/s and complexity 9, which LiveKit's libraries use, costs 0.8 s for 0.8 dB. From complexity 5 on the cost doubles for less than 0.1 dB.
 impl Default for SenderOptions {
     fn default() -> Self {

@@ -9,7 +9,8 @@ use std::f64::consts::TAU;
 use std::fs;
 use std::net::{TcpListener, UdpSocket};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use listenkit_session::AudioFrame;
@@ -23,6 +24,8 @@ use listenkit_session::transport::{
 };
 use listenkit_test_server::{Options, TestServer};
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 /// Longer than anything takes on a loaded machine, and short enough to see what hangs.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
@@ -236,6 +239,86 @@ impl Drop for Server {
     }
 }
 
+/// The wire of one client's signalling, which can be cut: with any server. Media goes its own way.
+pub(crate) struct Wire {
+    url: String,
+    refuses: Arc<AtomicBool>,
+    cut: watch::Sender<()>,
+    listening: JoinHandle<()>,
+}
+
+impl Wire {
+    pub(crate) async fn to(server: &Server) -> Self {
+        let address = server.url.trim_start_matches("ws://").to_owned();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a free port");
+        let url = format!("ws://{}", listener.local_addr().expect("bound"));
+        let refuses = Arc::new(AtomicBool::new(false));
+        let (cut, is_cut) = watch::channel(());
+        let is_refused = Arc::clone(&refuses);
+        let listening = tokio::spawn(async move {
+            // They end with the listener.
+            let mut connections = tokio::task::JoinSet::new();
+            while let Ok((mut client, _)) = listener.accept().await {
+                if is_refused.load(Ordering::Relaxed) {
+                    continue;
+                }
+                let (address, mut is_cut) = (address.clone(), is_cut.clone());
+                is_cut.mark_unchanged();
+                connections.spawn(async move {
+                    let Ok(mut server) = tokio::net::TcpStream::connect(address).await else {
+                        return;
+                    };
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
+                        _ = is_cut.changed() => {}
+                    }
+                });
+            }
+        });
+        Self {
+            url,
+            refuses,
+            cut,
+            listening,
+        }
+    }
+
+    /// Closes what stands, without a word.
+    pub(crate) fn cut(&self) {
+        self.cut.send_replace(());
+    }
+
+    /// Lets nothing new through.
+    pub(crate) fn refuse(&self, on: bool) {
+        self.refuses.store(on, Ordering::Relaxed);
+    }
+
+    pub(crate) async fn join(
+        &self,
+        server: &Server,
+        transport: &dyn RoomTransport,
+        identity: &str,
+        room: &str,
+    ) -> Connection {
+        transport
+            .connect(
+                &self.url,
+                &server.token(identity, room),
+                &ConnectOptions::default(),
+            )
+            .await
+            .expect("the room is joined")
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.listening.abort();
+    }
+}
+
 /// A room's name that no other test and no other run has.
 pub(crate) fn fresh(test: &str) -> String {
     format!("lkffi-{test}-{:08x}", fastrand::u32(..))
@@ -299,7 +382,7 @@ pub(crate) fn amplitude_at(samples: &[i16], rate: u32, frequency: f64) -> f64 {
 }
 
 /// Sends a tone until it is dropped.
-pub(crate) struct Speaker(tokio::task::JoinHandle<()>);
+pub(crate) struct Speaker(JoinHandle<()>);
 
 impl Speaker {
     pub(crate) fn start(track: Box<dyn AudioTrack>, frequency: f64) -> Self {

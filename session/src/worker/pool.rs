@@ -350,11 +350,15 @@ impl Pool {
             self.waiting.remove(at);
             return Some(PoolEvent::Ended(job_id.to_owned(), Ok(())));
         }
-        let slot = self.slots.values().find(|slot| {
+        let slot = self.slots.values_mut().find(|slot| {
             slot.job
                 .as_ref()
                 .is_some_and(|(info, _)| info.id() == job_id)
         })?;
+        if slot.state == State::Launching {
+            // If this slot fails, no other one is to begin a job that is over.
+            slot.state = State::Ending;
+        }
         let _ = slot.commands.send(SlotCommand::Shutdown(reason.to_owned()));
         None
     }
@@ -535,6 +539,25 @@ mod tests {
                 assert!(why.contains("3 tries"), "{why}");
             }
             other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_job_that_is_terminated_while_it_starts_is_not_tried_again() {
+        for end in [
+            SlotEvent::Ended(Err("killed: it took no notice".to_owned())),
+            SlotEvent::Gone,
+        ] {
+            let mut pool = pool();
+            pool.launch(job("AJ_1"));
+            let id = give_the_job_away(&mut pool);
+            assert!(pool.terminate("AJ_1", "the room is closed").is_none());
+            let told = pool.on_event(id, end);
+            assert!(
+                matches!(&told, Some(PoolEvent::Ended(job, Err(_))) if job == "AJ_1"),
+                "{told:?}"
+            );
+            assert!(pool.waiting.is_empty());
         }
     }
 }

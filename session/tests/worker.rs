@@ -340,6 +340,37 @@ async fn what_happens_while_disconnected_is_told_after_the_next_registration() {
 }
 
 #[tokio::test]
+async fn what_a_dead_connection_does_not_take_is_told_on_the_next_one() {
+    // More than the system's buffers take, less than a message may have.
+    let words = "w".repeat(15 << 20);
+    let mut server = FakeServer::start().await;
+    let (tell, mut told) = mpsc::unbounded_channel::<JobContext>();
+    let last = words.clone();
+    let mut options = task_options(&server.url(), move |job: JobContext| {
+        tell.send(job.clone()).unwrap();
+        let last = last.clone();
+        async move {
+            job.ended().await;
+            Err(last.into())
+        }
+    });
+    options.timing.heartbeat = Duration::from_secs(3);
+    let (handle, running) = start(options);
+    let mut worker = server.register().await;
+    worker.run_job("AJ_1", "").await;
+    let job = told.recv().await.unwrap();
+    worker.fall_silent();
+    tokio::time::sleep(200 * MS).await;
+    job.shutdown("done");
+    handle.wait_for(|info| info.active_jobs == 0).await.unwrap();
+    let mut next = server.register().await;
+    let (id, status, error) = next.job_status().await;
+    assert_eq!((id.as_str(), status), ("AJ_1", JobStatus::JsFailed));
+    assert!(error == words, "{} bytes", error.len());
+    end(&handle, running).await;
+}
+
+#[tokio::test]
 async fn a_first_message_that_is_no_registration_is_a_failed_try() {
     let mut server = FakeServer::start().await;
     let (handle, running) = start(task_options(&server.url(), until_ended));

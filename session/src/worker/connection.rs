@@ -170,7 +170,7 @@ impl Connection {
         }
         self.tell(ConnectionEvent::Registered(Box::new(response)))
             .await;
-        self.carry(&mut socket, outgoing).await
+        self.carry(&mut socket, outgoing, backlog).await
     }
 
     async fn open(&self) -> Result<(Socket, proto::RegisterWorkerResponse), Failure> {
@@ -244,11 +244,12 @@ impl Connection {
         }
     }
 
-    /// Carries messages both ways until the connection ends.
+    /// Carries messages both ways until the connection ends. A message that it did not take goes to the backlog, for the next one.
     async fn carry(
         &self,
         socket: &mut Socket,
         outgoing: &mut mpsc::UnboundedReceiver<ToServer>,
+        backlog: &mut VecDeque<ToServer>,
     ) -> Failure {
         let mut heard = Instant::now();
         let mut pinged = false;
@@ -283,7 +284,8 @@ impl Connection {
                 }
                 message = outgoing.recv() => match message {
                     Some(message) => {
-                        if let Err(failure) = self.send(socket, message).await {
+                        if let Err(failure) = self.send(socket, message.clone()).await {
+                            keep(message, backlog);
                             return failure;
                         }
                     }

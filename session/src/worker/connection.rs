@@ -236,9 +236,13 @@ impl Connection {
         let message = proto::WorkerMessage {
             message: Some(message),
         };
-        let bytes = WsMessage::Binary(message.encode_to_vec().into());
+        self.write(socket, WsMessage::Binary(message.encode_to_vec().into()))
+            .await
+    }
+
+    async fn write(&self, socket: &mut Socket, message: WsMessage) -> Result<(), Failure> {
         // A peer that reads nothing fills the buffers.
-        match tokio::time::timeout(self.timing.heartbeat, socket.send(bytes)).await {
+        match tokio::time::timeout(self.timing.heartbeat, socket.send(message)).await {
             Ok(sent) => sent.map_err(|error| Failure::Broken(with_sources(&error))),
             Err(_) => Err(Failure::Broken("the server reads nothing".to_owned())),
         }
@@ -301,8 +305,8 @@ impl Connection {
                     if let Err(failure) = self.send(socket, ToServer::Ping(ping)).await {
                         return failure;
                     }
-                    if let Err(error) = socket.send(WsMessage::Ping(Vec::new().into())).await {
-                        return Failure::Broken(with_sources(&error));
+                    if let Err(failure) = self.write(socket, WsMessage::Ping(Vec::new().into())).await {
+                        return failure;
                     }
                 }
                 () = tokio::time::sleep_until(heard + patience), if pinged => {

@@ -64,6 +64,18 @@ async fn agent(job: JobContext) -> Outcome {
             std::thread::sleep(Duration::from_secs(600));
             Ok(())
         }
+        // One thread is left for the pings and for the job's end.
+        "block" => {
+            std::thread::spawn({
+                let job = job.clone();
+                move || {
+                    std::thread::sleep(300 * MS);
+                    job.shutdown("the room is empty");
+                }
+            });
+            std::thread::sleep(Duration::from_secs(600));
+            Ok(())
+        }
         "eat" => {
             let mut eaten = Vec::new();
             loop {
@@ -312,6 +324,19 @@ async fn a_job_that_does_not_end_is_cancelled_and_one_that_does_not_listen_is_ki
     let (_, status, error) = worker.job_status().await;
     assert_eq!(status, JobStatus::JsFailed);
     assert!(error.contains("took no notice of the shutdown"), "{error}");
+    end(&handle, running).await;
+}
+
+#[tokio::test]
+async fn a_job_ends_beside_an_entrypoint_that_blocks_its_thread() {
+    let mut server = FakeServer::start().await;
+    let mut options = options(&server.url());
+    options.process_command.as_mut().unwrap().env = vec![("ENTRYPOINT_MS".into(), "100".into())];
+    let (handle, running) = start(options);
+    let mut worker = server.register().await;
+    // It ends by itself, so the worker has set no deadline; and its process answers pings.
+    let (status, error) = outcome(&mut worker, "AJ_1", "block").await;
+    assert_eq!(status, JobStatus::JsSuccess, "{error}");
     end(&handle, running).await;
 }
 

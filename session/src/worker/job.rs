@@ -26,6 +26,9 @@ use crate::transport::{
 /// A job is warned of if it has not joined its room by then.
 const CONNECT_WARNING: Duration = Duration::from_secs(10);
 
+/// From the cancellation of the entrypoint to its end. A part of the second that a shutdown may take between its stages.
+const CANCEL: Duration = Duration::from_millis(500);
+
 /// What prewarming has made, one value of each type, for the jobs of a process.
 #[derive(Clone, Default)]
 pub struct ProcessData(Arc<Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>>);
@@ -623,7 +626,12 @@ async fn run_in_span(
                     "the entrypoint did not return within {:?} and is cancelled",
                     timing.entrypoint_timeout
                 );
-                entrypoint.shutdown().await;
+                entrypoint.abort_all();
+                // Code that blocks its thread cannot be cancelled, and the job ends without it.
+                let cancelled = async { while entrypoint.join_next().await.is_some() {} };
+                if tokio::time::timeout(CANCEL, cancelled).await.is_err() {
+                    tracing::warn!("the entrypoint blocks its thread; the job ends beside it");
+                }
                 Ok(())
             }
         },

@@ -553,6 +553,37 @@ async fn the_shutdown_waits_for_each_stage_no_longer_than_allowed() {
 }
 
 #[tokio::test]
+async fn a_join_that_was_given_up_can_be_tried_again_and_keeps_no_job_open() {
+    let mut server = FakeServer::start().await;
+    let room = FakeTransport::default();
+    room.hang(2);
+    let transport = room.clone();
+    let options = task_options(&server.url(), |job: JobContext| async move {
+        let join = || tokio::time::timeout(50 * MS, job.connect(AutoSubscribe::All));
+        assert!(join().await.is_err(), "the first join hangs");
+        if job.job().metadata == "again" {
+            assert!(join().await.is_err(), "the second join hangs");
+            join().await??;
+            job.shutdown("joined in the end");
+        }
+        // Otherwise there is no room, and the job ends with its entrypoint.
+        Ok(())
+    })
+    .transport(move || Ok(Arc::new(transport.clone())));
+    let (handle, running) = start(options);
+    let mut worker = server.register().await;
+    worker.run_job("AJ_1", "again").await;
+    let (_, status, error) = worker.job_status().await;
+    assert_eq!(status, JobStatus::JsSuccess, "{error}");
+    assert_eq!(room.joined().len(), 1);
+    room.hang(1);
+    worker.run_job("AJ_2", "once").await;
+    let (_, status, error) = worker.job_status().await;
+    assert_eq!(status, JobStatus::JsSuccess, "{error}");
+    end(&handle, running).await;
+}
+
+#[tokio::test]
 async fn ten_jobs_at_once_run_beside_each_other() {
     let mut server = FakeServer::start().await;
     let room = Arc::new(tokio::sync::Barrier::new(10));

@@ -282,7 +282,7 @@ impl JobContext {
     /// Joins the room. The connection's events are to be read, or to be dropped; the job itself sees them before.
     ///
     /// # Errors
-    /// [`JobError::Transport`], after which it may be tried again; [`JobError::AlreadyConnected`].
+    /// [`JobError::Transport`], after which it may be tried again, as after dropping this future; [`JobError::AlreadyConnected`].
     pub async fn connect(&self, auto_subscribe: AutoSubscribe) -> Result<Connection, JobError> {
         let mut options = self.0.connect.clone();
         options.auto_subscribe = auto_subscribe;
@@ -297,13 +297,10 @@ impl JobContext {
         if std::mem::replace(&mut lock(&self.0.state).connect_called, true) {
             return Err(JobError::AlreadyConnected);
         }
-        match self.join(options).await {
-            Ok(connection) => Ok(connection),
-            Err(error) => {
-                lock(&self.0.state).connect_called = false;
-                Err(error.into())
-            }
-        }
+        let joining = Joining(self);
+        let connection = self.join(options).await?;
+        std::mem::forget(joining);
+        Ok(connection)
     }
 
     async fn join(&self, options: &ConnectOptions) -> Result<Connection, TransportError> {
@@ -529,6 +526,15 @@ impl JobContext {
 
     fn has_ended(&self) -> bool {
         self.0.shutdown.borrow().is_some()
+    }
+}
+
+/// A join that has not ended. Dropped before, be it by an error or by a caller who gives up, it leaves the job without a room, as it was.
+struct Joining<'a>(&'a JobContext);
+
+impl Drop for Joining<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.0.state).connect_called = false;
     }
 }
 

@@ -515,6 +515,10 @@ async fn the_shutdown_waits_for_each_stage_no_longer_than_allowed() {
             let _connection = job.connect(AutoSubscribe::All).await?;
             job.add_session_close(async |_| std::future::pending().await);
             job.add_shutdown_callback(async |_| panic!("in a callback"));
+            job.add_shutdown_callback(|reason| {
+                assert!(reason.is_empty(), "before a callback's future");
+                async {}
+            });
             job.add_shutdown_callback(async |_| std::future::pending().await);
             job.add_shutdown_callback(async move |reason| drop(tell.send(reason)));
             std::future::pending().await

@@ -698,7 +698,9 @@ fn joined(result: Result<Result<(), String>, tokio::task::JoinError>) -> Result<
 async fn all(what: &'static str, limit: Duration, callbacks: Vec<ShutdownCallback>, reason: &str) {
     let mut tasks = JoinSet::new();
     for callback in callbacks {
-        tasks.spawn(callback(reason.to_owned()).in_current_span());
+        let reason = reason.to_owned();
+        // Called inside of the task: what comes before a callback's first await may panic as well.
+        tasks.spawn(async move { callback(reason).await }.in_current_span());
     }
     let ended = async {
         while let Some(result) = tasks.join_next().await {

@@ -298,7 +298,7 @@ impl Connection {
                         return Failure::Done;
                     }
                 },
-                () = tokio::time::sleep_until(heard + patience), if !pinged => {
+                () = tokio::time::sleep(patience.saturating_sub(heard.elapsed())), if !pinged => {
                     pinged = true;
                     heard = Instant::now();
                     let ping = proto::WorkerPing { timestamp: unix_millis() };
@@ -309,7 +309,7 @@ impl Connection {
                         return failure;
                     }
                 }
-                () = tokio::time::sleep_until(heard + patience), if pinged => {
+                () = tokio::time::sleep(patience.saturating_sub(heard.elapsed())), if pinged => {
                     return Failure::Broken(format!(
                         "the server has not answered a ping within {patience:?}"
                     ));

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use livekit_protocol as proto;
+use tokio::time::Instant;
 
 use super::job::{JobContext, ProcessData};
 use crate::transport::ffi::LivekitTransport;
@@ -223,13 +224,23 @@ impl Default for WorkerTiming {
 impl WorkerTiming {
     /// The longest that a job's own shutdown takes: the sum of its stages, and a second for what lies between them.
     pub(crate) fn shutdown_budget(&self) -> Duration {
-        self.entrypoint_timeout
-            + self.session_close_timeout
-            + self.session_end_timeout
-            + self.leave_timeout
-            + self.shutdown_process_timeout
-            + Duration::from_secs(1)
+        [
+            self.session_close_timeout,
+            self.session_end_timeout,
+            self.leave_timeout,
+            self.shutdown_process_timeout,
+            Duration::from_secs(1),
+        ]
+        .into_iter()
+        .fold(self.entrypoint_timeout, Duration::saturating_add)
     }
+}
+
+/// The moment after this time. [`Duration::MAX`] is how one says "no limit", and there is no such moment: thirty years are as good.
+pub(crate) fn after(time: Duration) -> Instant {
+    const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+    let now = Instant::now();
+    now.checked_add(time).unwrap_or_else(|| now + NEVER)
 }
 
 /// What a worker is told. The defaults are those of LiveKit Agents 1.8.9.
@@ -420,4 +431,24 @@ pub(crate) fn processors() -> usize {
 
 fn default_transport() -> Result<Arc<dyn RoomTransport>, TransportError> {
     Ok(Arc::new(LivekitTransport::open(None)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_without_limit_is_a_moment_far_away_and_no_overflow() {
+        let day = Duration::from_secs(24 * 3600);
+        assert!(after(Duration::MAX) > Instant::now() + 365 * day);
+        let soon = after(day);
+        assert!(soon > Instant::now() && soon <= Instant::now() + day);
+        let timing = WorkerTiming {
+            session_end_timeout: Duration::MAX,
+            ..WorkerTiming::default()
+        };
+        assert_eq!(timing.shutdown_budget(), Duration::MAX);
+        let default = WorkerTiming::default().shutdown_budget();
+        assert_eq!(default, Duration::from_secs(15 + 60 + 300 + 5 + 10 + 1));
+    }
 }

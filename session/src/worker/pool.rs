@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::ipc::JobInfo;
 use super::job::{JobSetup, ProcessData, panic_message, run_job};
-use super::options::{JobExecutor, Prewarm, WorkerOptions, processors};
+use super::options::{JobExecutor, Prewarm, WorkerOptions, after, processors};
 #[cfg(unix)]
 use super::process::{ProcessConfig, supervise};
 
@@ -468,7 +468,7 @@ async fn run_task(
                     Some(SlotCommand::Shutdown(reason)) => {
                         if let Some(ask) = ask.take() {
                             let _ = ask.send(reason);
-                            deadline = Some(Instant::now() + setup.timing.shutdown_budget());
+                            deadline = Some(after(setup.timing.shutdown_budget()));
                         }
                     }
                     Some(SlotCommand::Start(_)) => {}

@@ -588,6 +588,31 @@ async fn a_join_that_was_given_up_can_be_tried_again_and_keeps_no_job_open() {
 }
 
 #[tokio::test]
+async fn a_job_that_waits_for_its_slot_when_the_worker_is_killed_has_failed() {
+    let mut server = FakeServer::start().await;
+    // The prewarm goes on until the test is over, so no slot is ever ready.
+    let (over, wait) = std::sync::mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    let options = task_options(&server.url(), until_ended).prewarm(move |_| {
+        let _ = wait.lock().unwrap().recv();
+        Ok(())
+    });
+    let (handle, running) = start(options);
+    let mut worker = server.register().await;
+    worker.offer("AJ_1", "");
+    assert!(worker.availability().await.available);
+    worker.assign("AJ_1", "");
+    handle.wait_for(|info| info.active_jobs == 1).await.unwrap();
+    handle.kill();
+    let (id, status, error) = worker.job_status().await;
+    assert_eq!((id.as_str(), status), ("AJ_1", JobStatus::JsFailed));
+    assert!(error.contains("killed"), "{error}");
+    drop(over);
+    let ended = tokio::time::timeout(PATIENCE, running).await;
+    ended.expect("it ends").unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn ten_jobs_at_once_run_beside_each_other() {
     let mut server = FakeServer::start().await;
     let room = Arc::new(tokio::sync::Barrier::new(10));

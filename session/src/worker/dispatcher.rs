@@ -257,6 +257,11 @@ impl Dispatcher {
                 () = tokio::time::sleep_until(deadline) => break,
             }
         }
+        // What has not ended by now ends with the worker.
+        let left: Vec<_> = self.running().map(|(id, _)| id.clone()).collect();
+        for job_id in left {
+            self.on_pool(Some(PoolEvent::Ended(job_id, Err(reason.clone()))));
+        }
         self.publish();
         let Self {
             outgoing,

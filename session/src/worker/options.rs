@@ -248,7 +248,7 @@ pub(crate) fn after(time: Duration) -> Instant {
 #[non_exhaustive]
 pub struct WorkerOptions {
     /// Name by which the agent is dispatched. Empty: it goes into every room. By default `LIVEKIT_AGENT_NAME`; whatever it is set to,
-    /// `LIVEKIT_AGENT_NAME_OVERRIDE` wins.
+    /// `LIVEKIT_AGENT_NAME_OVERRIDE` wins if it is not empty.
     pub agent_name: String,
     /// Which version of the agent this is, for servers that tell them apart. By default `LIVEKIT_AGENT_DEPLOYMENT`.
     pub deployment: String,

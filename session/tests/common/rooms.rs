@@ -47,29 +47,80 @@ pub(crate) fn native(_test: &str) -> Option<NativeTransport> {
     Some(NativeTransport::new())
 }
 
-/// Makes a test of each function, for each transport: `ffi::name` and `native::name`. A function that is left out is said to be unused.
+/// Joins by two transports in turn, so that they meet in a room.
+#[cfg(feature = "native")]
+pub(crate) struct Mixed {
+    ffi: LivekitTransport,
+    native: NativeTransport,
+    is_natives_turn: AtomicBool,
+}
+
+/// The first to join is on the native transport, the second on the other, and so on; `None`, said aloud, without LiveKit's library.
+#[cfg(feature = "native")]
+pub(crate) fn native_first(test: &str) -> Option<Mixed> {
+    Some(Mixed {
+        ffi: ffi(test)?,
+        native: native(test)?,
+        is_natives_turn: AtomicBool::new(true),
+    })
+}
+
+/// The other way round.
+#[cfg(feature = "native")]
+pub(crate) fn ffi_first(test: &str) -> Option<Mixed> {
+    let mixed = native_first(test)?;
+    mixed.is_natives_turn.store(false, Ordering::Relaxed);
+    Some(mixed)
+}
+
+#[cfg(feature = "native")]
+#[async_trait::async_trait]
+impl RoomTransport for Mixed {
+    async fn connect(
+        &self,
+        url: &str,
+        token: &str,
+        options: &ConnectOptions,
+    ) -> Result<Connection, TransportError> {
+        if self.is_natives_turn.fetch_not(Ordering::Relaxed) {
+            self.native.connect(url, token, options).await
+        } else {
+            self.ffi.connect(url, token, options).await
+        }
+    }
+}
+
+macro_rules! tests_on {
+    ($transport:expr, $($name:ident),+) => {
+        $(
+            #[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                if let Some(transport) = $transport(stringify!($name)) {
+                    super::$name(&transport).await;
+                }
+            }
+        )+
+    };
+}
+
+/// Makes a test of each function for each transport, and for two that meet: `ffi::name`, `native::name`, `native_first::name`, `ffi_first::name`. A
+/// function that is left out is said to be unused.
 macro_rules! on_each_transport {
     ($($name:ident),+ $(,)?) => {
         mod ffi {
-            $(
-                #[tokio::test(flavor = "multi_thread")]
-                async fn $name() {
-                    if let Some(transport) = crate::rooms::ffi(stringify!($name)) {
-                        super::$name(&transport).await;
-                    }
-                }
-            )+
+            tests_on!(crate::rooms::ffi, $($name),+);
         }
         #[cfg(feature = "native")]
         mod native {
-            $(
-                #[tokio::test(flavor = "multi_thread")]
-                async fn $name() {
-                    if let Some(transport) = crate::rooms::native(stringify!($name)) {
-                        super::$name(&transport).await;
-                    }
-                }
-            )+
+            tests_on!(crate::rooms::native, $($name),+);
+        }
+        #[cfg(feature = "native")]
+        mod native_first {
+            tests_on!(crate::rooms::native_first, $($name),+);
+        }
+        #[cfg(feature = "native")]
+        mod ffi_first {
+            tests_on!(crate::rooms::ffi_first, $($name),+);
         }
     };
 }

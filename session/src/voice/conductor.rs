@@ -191,6 +191,7 @@ impl Conductor {
                     self.audio = Audio::Over;
                     self.ear.end_input();
                 }
+                self.release_claim();
             }
         }
     }
@@ -281,6 +282,7 @@ impl Conductor {
                     *muted = false;
                     // What was said before is over.
                     self.ear.flush();
+                    self.release_claim();
                 }
             }
             Command::Mute(on) => {

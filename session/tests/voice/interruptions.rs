@@ -290,3 +290,27 @@ async fn speeches_are_heard_one_after_the_other() {
     let both = tone.duration("First speech.") + tone.duration("Second speech.");
     assert_eq!(stage.speaker.length(), both);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_speech_goes_on_when_nobody_can_be_heard_any_more() {
+    let llm = ScriptedLlm::new([Reply::Says(LONG)]);
+    let stt = ScriptedStt::new(["Count.", ""]);
+    // The turn without words is over after 1 s, the interruption is called false after 2 s.
+    let builder = parts().transcript_wait(ms(1000));
+    let mut stage = Stage::open(builder.stt(stt).llm(llm)).await;
+    stage.human.says(Line::Thanks).await;
+    stage.until_agent_speaks().await;
+    stage.passes(ms(1000)).await;
+    stage.human.says(Line::Thanks).await;
+    stage.passes(ms(1500)).await;
+    stage.human.leaves();
+    stage
+        .until("close", |event| matches!(event, SessionEvent::Close { .. }))
+        .await;
+    assert_eq!(
+        stage.history(),
+        ["user: Count.", &format!("assistant: {LONG}")],
+        "{}",
+        stage.story()
+    );
+}

@@ -261,6 +261,7 @@ impl Conductor {
             Command::ClearTurn => {
                 self.ear.clear();
                 self.early = None;
+                self.release_claim();
             }
             Command::AudioAge(age) => self.ear.audio_age(age),
             Command::Expect(expectation) => {

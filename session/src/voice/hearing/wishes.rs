@@ -88,6 +88,10 @@ impl Ear {
     pub(in crate::voice) fn clear(&mut self) {
         self.settle_missing();
         self.tell(Input::ClearTurn);
+        if self.user_speaks && !self.stt.is_stream() {
+            // The utterance that is open ends here. What comes of it belongs to the turn that is forgotten.
+            self.flush();
+        }
         let mut gone = Vec::new();
         self.turns.retain_mut(|turn| {
             if turn.ended.is_none() {

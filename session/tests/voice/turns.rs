@@ -3,10 +3,11 @@
 use listenkit::{Precision, SmartTurn, TurnEndReason};
 use listenkit_session::Role;
 use listenkit_session::voice::{
-    Metrics, SessionEvent, TurnDetection, TurnOutcome, UserState, UserTurnEnded,
+    Metrics, ReplyOptions, SessionEvent, SessionIo, TurnDetection, TurnOutcome, UserState,
+    UserTurnEnded,
 };
 
-use crate::stage::{Line, Reply, ScriptedLlm, ScriptedStt, Stage, ms, parts};
+use crate::stage::{Line, Plain, Reply, ScriptedLlm, ScriptedStt, Stage, lines, ms, parts};
 
 #[tokio::test(start_paused = true)]
 async fn three_turns_get_three_replies() {
@@ -359,4 +360,23 @@ async fn what_is_said_behind_a_clear_has_no_words_from_before() {
     assert_eq!(stage.history(), ["user: Keep this.", "assistant: Yes."]);
     let heard = stt.heard.lock().expect("whole").clone();
     assert_eq!(heard.len(), 2, "{heard:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_voice_that_nobody_hears_takes_nothing_from_what_is_written() {
+    let llm = ScriptedLlm::new([Reply::Slowly(ms(500), "All of these words are written.")]);
+    let session = parts().llm(llm).build().expect("a session");
+    let (_audio, receiver) = tokio::sync::mpsc::channel(1);
+    session
+        .start(Plain, SessionIo::text_only(receiver))
+        .await
+        .expect("it starts");
+    let speech = session
+        .generate_reply(ReplyOptions::default())
+        .expect("a model");
+    speech.wait().await;
+    assert_eq!(
+        lines(&session.history()),
+        ["assistant: All of these words are written."]
+    );
 }

@@ -52,7 +52,8 @@ pub(super) struct Conductor {
     early_due: Option<u64>,
     /// Turns that wait for the agent's hook, the first of which may be running.
     hooks: VecDeque<HookJob>,
-    hook: Option<JoinHandle<()>>,
+    /// The one that runs, and what the user said.
+    hook: Option<(JoinHandle<()>, ChatMessage)>,
     /// Changes with the history.
     revision: u64,
     user: UserState,
@@ -598,21 +599,26 @@ impl Conductor {
 
     async fn leave(mut self) {
         let limit = self.options.close_timeout;
+        // A hook that still runs is given up. What the user said is not.
+        if let Some((task, message)) = self.hook.take() {
+            task.abort();
+            self.add_message(message);
+        }
+        for job in std::mem::take(&mut self.hooks) {
+            self.add_message(job.message);
+        }
         // What the user said last is stored with the words there are.
         while let Some(event) = self.ear.try_recognised() {
             self.ear.on_stt(event);
         }
         self.ear.cancel();
         self.settle();
-        for job in std::mem::take(&mut self.hooks) {
-            self.add_message(job.message);
-        }
         if let Some(speech) = &self.mouth.current {
             let heard = speech.utterance.as_ref().map(|utterance| utterance.heard());
             let handle = speech.handle.clone();
             self.finish_current(&handle, heard.unwrap_or_default(), true);
         }
-        for task in [self.enter.take(), self.hook.take()].into_iter().flatten() {
+        if let Some(task) = self.enter.take() {
             task.abort();
         }
         if let Some(handle) = self.handle.upgrade() {

@@ -100,7 +100,9 @@ impl Conductor {
         };
         let history = self.shared.history().clone();
         let session = AgentSession { inner: handle };
-        self.hook = Some(job.spawn(self.agent.clone(), session, history, self.messages.clone()));
+        let message = job.message.clone();
+        let task = job.spawn(self.agent.clone(), session, history, self.messages.clone());
+        self.hook = Some((task, message));
     }
 
     pub(super) fn hook_done(&mut self, done: HookDone) {

@@ -611,7 +611,7 @@ impl Conductor {
         while let Some(event) = self.ear.try_recognised() {
             self.ear.on_stt(event);
         }
-        self.ear.cancel();
+        self.ear.cancel().await;
         self.settle();
         if let Some(speech) = &self.mouth.current {
             let heard = speech.utterance.as_ref().map(|utterance| utterance.heard());

@@ -141,11 +141,15 @@ impl Recogniser {
         matches!(self, Self::Stream(stream) if matches!(stream.state, State::Ending(..)))
     }
 
-    /// What is open is given up, with its audio.
-    pub(super) fn cancel(&mut self) {
+    /// What is open is given up, with its audio: the events that say so are there when this returns.
+    pub(super) async fn cancel(&mut self) {
         match self {
             Self::None => {}
-            Self::Segments { recogniser, .. } => recogniser.cancel(),
+            Self::Segments { recogniser, .. } => {
+                recogniser.cancel();
+                // Nothing is left to wait for: the queue answers at once.
+                recogniser.finish().await;
+            }
             Self::Stream(stream) => stream.state = State::Over,
         }
     }

@@ -126,11 +126,26 @@ impl Ear {
         self.stt.end_input();
     }
 
-    /// What is being recognised is given up.
-    pub(in crate::voice) fn cancel(&mut self) {
-        self.stt.cancel();
+    /// What is being recognised is given up, and what was said is a turn with the words there are, though nobody has ended it.
+    pub(in crate::voice) async fn cancel(&mut self) {
+        self.stt.cancel().await;
+        while let Some(event) = self.stt.try_next() {
+            self.on_stt(event);
+        }
+        let open = self.turns.iter().rev().find(|turn| !turn.is_over());
+        if let Some(number) = open.map(|turn| turn.number) {
+            self.merge_into(number);
+        }
+        self.turns
+            .retain(|turn| turn.is_over() || !turn.is_silent());
         for turn in &mut self.turns {
             turn.pending = 0;
+            let ended = turn.ended.get_or_insert(Ended {
+                decision: None,
+                waits_until: None,
+                has_final: true,
+            });
+            ended.waits_until = None;
         }
         self.submitted.clear();
         self.late = 0;

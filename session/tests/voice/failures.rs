@@ -1,8 +1,8 @@
 //! Providers that fail.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use listenkit_session::tts::{Tts, TtsCapabilities};
+use listenkit_session::tts::{Tts, TtsCapabilities, TtsEvent, TtsInput, TtsStream};
 use listenkit_session::voice::{CloseReason, ErrorSource, PreemptiveOptions, SessionEvent};
 use listenkit_session::{AudioFrame, ErrorKind, ProviderError, Role};
 use tokio::sync::mpsc;
@@ -168,4 +168,54 @@ async fn a_slow_reader_of_events_stalls_nobody_and_is_told() {
         "{first:?}"
     );
     assert!(slow.recv().await.is_some());
+}
+
+/// A voice that takes text as it comes, says a tenth of a second, and then neither says more nor ends.
+#[derive(Default)]
+struct Stuck(Mutex<Vec<mpsc::Sender<Result<TtsEvent, ProviderError>>>>);
+
+#[async_trait::async_trait]
+impl Tts for Stuck {
+    fn label(&self) -> &str {
+        "stuck"
+    }
+
+    fn capabilities(&self) -> TtsCapabilities {
+        TtsCapabilities {
+            streaming: true,
+            sample_rate: 24_000,
+            channels: 1,
+        }
+    }
+
+    async fn synthesize(
+        &self,
+        _: &str,
+    ) -> Result<mpsc::Receiver<Result<AudioFrame, ProviderError>>, ProviderError> {
+        unreachable!("it streams")
+    }
+
+    async fn stream(&self) -> Result<TtsStream, ProviderError> {
+        let (input, mut commands) = TtsInput::channel(8);
+        let (sender, events) = mpsc::channel(8);
+        let audio = AudioFrame::new(vec![1_000; 2_400], 24_000, 1).expect("a format");
+        for event in [TtsEvent::Text("Well, ".into()), TtsEvent::Audio(audio)] {
+            sender.try_send(Ok(event)).expect("room");
+        }
+        self.0.lock().expect("whole").push(sender);
+        tokio::spawn(async move { while commands.recv().await.is_some() {} });
+        Ok(TtsStream { input, events })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_voice_that_stops_in_mid_speech_is_given_up() {
+    let mut stage = Stage::open(parts().tts(Arc::new(Stuck::default()))).await;
+    let speech = stage.session.say("Well, then.").expect("a voice");
+    // 10 s for an attempt.
+    tokio::time::timeout(ms(11_000), speech.wait())
+        .await
+        .expect("it ends");
+    stage.passes(ms(10)).await;
+    assert_eq!(errors(&stage, ErrorSource::Tts), 1, "{}", stage.story());
 }

@@ -89,6 +89,8 @@ pub(super) struct Ear {
     expectation: Expectation,
     /// Missing audio that the core has not been told of yet.
     missing: Duration,
+    /// The user's audio is over, or its track is gone: nothing takes the stream further.
+    deaf: bool,
     /// When the last audio came, real or missing, and where the stream was then.
     anchor: (Instant, SamplePos),
     started: Instant,
@@ -136,6 +138,7 @@ impl Ear {
             promoted: None,
             expectation: Expectation::Free,
             missing: Duration::ZERO,
+            deaf: false,
             started: now,
             user_speaks: false,
             busy: Duration::ZERO,
@@ -174,6 +177,7 @@ impl Ear {
         if frame.samples().is_empty() {
             return;
         }
+        self.deaf = false;
         self.settle_missing();
         let frame = match &mut self.noise {
             Some(noise) => {
@@ -242,6 +246,7 @@ impl Ear {
 
     /// Audio of the user's is missing.
     pub(super) fn gap(&mut self, duration: Duration) {
+        self.deaf = false;
         self.missing += duration;
         if self.stt.is_stream() {
             self.stt.send(SttCommand::Gap(duration));

@@ -221,3 +221,28 @@ async fn without_a_vad_words_open_and_interrupt() {
     );
     assert_eq!(&history[2..], ["user: Stop.", "assistant: Fine."]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn words_that_come_behind_the_end_of_the_audio_are_answered() {
+    let stt = StreamingStt::new();
+    let llm = ScriptedLlm::says(["Yes."]);
+    // Without a VAD only words make turns.
+    let builder = AgentSession::builder()
+        .stt(stt.clone())
+        .llm(llm)
+        .tts(Arc::new(ToneTts::new()));
+    let mut stage = Stage::open(builder).await;
+    stage.human.leaves();
+    stage.passes(ms(500)).await;
+    stt.final_words("One last thing.").await;
+    stt.breaks(); // it has said all
+    stage
+        .until("close", |event| matches!(event, SessionEvent::Close { .. }))
+        .await;
+    assert_eq!(
+        stage.history(),
+        ["user: One last thing.", "assistant: Yes."],
+        "{}",
+        stage.story()
+    );
+}

@@ -109,6 +109,7 @@ impl Ear {
     /// Ends all that is open: the user's audio is over for now.
     pub(in crate::voice) fn flush(&mut self) {
         self.settle_missing();
+        self.deaf = true;
         let outputs = self.detector.flush();
         Self::take(
             outputs,

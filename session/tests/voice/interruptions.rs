@@ -314,3 +314,27 @@ async fn a_paused_speech_goes_on_when_nobody_can_be_heard_any_more() {
         stage.story()
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_short_word_that_is_committed_is_answered() {
+    let llm = ScriptedLlm::new([Reply::Says(LONG), Reply::Says("It stopped.")]);
+    let stt = ScriptedStt::new(["Count.", "Stop."]);
+    let mut stage = Stage::open(parts().stt(stt).llm(llm)).await;
+    stage.human.says(Line::Thanks).await;
+    stage.until_agent_speaks().await;
+    stage.passes(ms(1000)).await;
+    stage.human.says_part(Line::Bye, ms(300)).await;
+    // Its end has been heard, and it is too short for an interruption; the turn is still open.
+    stage.passes(ms(400)).await;
+    let text = stage.session.commit_user_turn().await.expect("it runs");
+    assert_eq!(text, "Stop.");
+    stage
+        .until(
+            "the second reply",
+            |event| matches!(event, SessionEvent::ConversationItemAdded(m) if m.text == "It stopped."),
+        )
+        .await;
+    let history = stage.history();
+    assert!(history[1].ends_with("(cut)"), "{}", stage.story());
+    assert_eq!(&history[2..], ["user: Stop.", "assistant: It stopped."]);
+}

@@ -100,6 +100,8 @@ pub(super) struct Ear {
     windows_before: u64,
     position_before: SamplePos,
     refused: bool,
+    /// The core knows something that a new one would not.
+    told: bool,
     /// How old audio is when it comes.
     age: Duration,
     noise: Option<NoiseSuppressor>,
@@ -144,6 +146,7 @@ impl Ear {
             busy: Duration::ZERO,
             windows_before: 0,
             refused: false,
+            told: false,
             age,
             noise: noise_cancellation.then(NoiseSuppressor::new),
         };
@@ -196,6 +199,7 @@ impl Ear {
         let now = Instant::now();
         if self.has_vad {
             if self.detector.position() == SamplePos(0)
+                && !self.told
                 && self.detector.format().rate.hz() != frame.sample_rate()
             {
                 self.start_at_rate(frame.sample_rate());
@@ -291,6 +295,7 @@ impl Ear {
         if let Input::Expect(expectation) = input {
             self.expectation = expectation;
         }
+        self.told |= !matches!(input, Input::AudioAge(_));
         match self.detector.handle(input) {
             Ok(outputs) => Self::take(
                 outputs,

@@ -1,13 +1,17 @@
 //! Who may cut off whom.
 
-use listenkit_session::Role;
+use std::sync::Arc;
+
 use listenkit_session::providers::instant::ToneTts;
 use listenkit_session::voice::{
-    AgentState, InterruptionOptions, Overlap, SayOptions, SessionError, SessionEvent, TurnOutcome,
-    UserTurnEnded,
+    AgentState, AudioInput, InterruptionOptions, Overlap, SayOptions, SessionError, SessionEvent,
+    SessionIo, TurnOutcome, UserTurnEnded,
 };
+use listenkit_session::{AudioFrame, Role};
 
-use crate::stage::{Line, Reply, ScriptedLlm, ScriptedStt, Stage, ms, parts};
+use crate::stage::{
+    Line, Plain, RATE, Reply, ScriptedLlm, ScriptedStt, Speaker, Stage, ms, parts,
+};
 
 /// 4 s of humming.
 const LONG: &str = "One two three four five six seven eight nine ten eleven twelve.";
@@ -337,4 +341,27 @@ async fn a_short_word_that_is_committed_is_answered() {
     let history = stage.history();
     assert!(history[1].ends_with("(cut)"), "{}", stage.story());
     assert_eq!(&history[2..], ["user: Stop.", "assistant: It stopped."]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_greeting_may_be_interrupted_whatever_the_rate_of_the_first_frame() {
+    let llm = ScriptedLlm::says(["Fine."]);
+    let builder = parts().stt(ScriptedStt::new(["Stop."])).llm(llm);
+    let session = builder.build().expect("a session");
+    let (audio, receiver) = tokio::sync::mpsc::channel(100);
+    let io = SessionIo::new(receiver, Arc::new(Speaker::default())).sample_rate(48_000);
+    session.start(Plain, io).await.expect("it starts");
+    let speech = session.say(LONG).expect("a voice");
+    // The agent is heard before anybody else is.
+    tokio::time::sleep(ms(300)).await;
+    let mut samples = vec![0; 8_000];
+    samples.extend(Line::Sorry.audio());
+    samples.resize(samples.len() + 16_000, 0);
+    for block in samples.chunks_exact(160) {
+        let frame = AudioFrame::new(block, RATE, 1).expect("a format");
+        audio.send(AudioInput::Frame(frame)).await.expect("it hears");
+        tokio::time::sleep(ms(10)).await;
+    }
+    speech.wait().await;
+    assert!(speech.interrupted());
 }

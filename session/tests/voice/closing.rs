@@ -2,11 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use listenkit_session::voice::{CloseReason, SessionError, SessionEvent, TurnDetection};
-use listenkit_session::{Agent, AgentSession, ErrorKind, Role};
+use listenkit_session::voice::{
+    CloseReason, Dialogue, SessionError, SessionEvent, SessionIo, TurnDetection,
+};
+use listenkit_session::{Agent, AgentSession, ErrorKind, RetryPolicy, Role};
 
-use crate::stage::{Line, Reply, ScriptedLlm, ScriptedStt, Stage, StreamingStt, ms, parts};
+use crate::stage::{
+    Line, Reply, ScriptedLlm, ScriptedStt, Speaker, Stage, StreamingStt, ms, parts,
+};
 
 #[derive(Clone, Default)]
 struct Polite(Arc<AtomicUsize>);
@@ -178,4 +183,31 @@ async fn a_commit_that_waits_for_final_words_gets_what_there_is_at_the_end() {
     let text = committed.await.expect("whole").expect("it ran");
     assert_eq!(text, "thank you");
     assert_eq!(stage.history(), ["user: thank you"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_waits_for_ever_works_like_any_other() {
+    let builder = parts()
+        .close_timeout(Duration::MAX)
+        .user_away_timeout(Some(Duration::MAX))
+        .retry(RetryPolicy {
+            timeout: Duration::MAX,
+            max_delay: Duration::MAX,
+            ..RetryPolicy::default()
+        });
+    let stt = StreamingStt::new();
+    let session = builder.stt(stt.clone()).build().expect("a session");
+    let (mut dialogue, agent) = Dialogue::new(&session);
+    let (_audio, receiver) = tokio::sync::mpsc::channel(1);
+    session
+        .start(agent, SessionIo::new(receiver, Arc::new(Speaker::default())))
+        .await
+        .expect("it starts");
+    dialogue.speak("Hello.").await.expect("a voice");
+    let heard = tokio::time::timeout(ms(1000), dialogue.listen(Duration::MAX)).await;
+    assert!(heard.is_err(), "nobody speaks");
+    let closed = tokio::spawn(async move { session.aclose().await });
+    tokio::time::sleep(ms(100)).await;
+    stt.breaks(); // it has said all
+    closed.await.expect("whole");
 }

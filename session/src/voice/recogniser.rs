@@ -40,6 +40,8 @@ pub(super) struct Stream {
     waiting: Duration,
     lost: Duration,
     failures: u32,
+    /// When the stream that is open was opened.
+    opened: Instant,
 }
 
 enum State {
@@ -167,6 +169,7 @@ impl Stream {
             waiting: Duration::ZERO,
             lost: Duration::ZERO,
             failures: 0,
+            opened: Instant::now(),
         }
     }
 
@@ -223,6 +226,7 @@ impl Stream {
                     match opened {
                         Ok(stream) => {
                             self.state = State::Open(stream);
+                            self.opened = Instant::now();
                             self.empty_backlog();
                         }
                         Err(error) => return self.broken(error),
@@ -280,6 +284,12 @@ impl Stream {
     }
 
     fn broken(&mut self, error: ProviderError) -> SttEvent {
+        // One that has lasted longer than an attempt may take is no failure: many services end streams that hear nothing for a while.
+        let was_open = matches!(self.state, State::Open(_));
+        let lasted = was_open && self.opened.elapsed() > self.retry.timeout;
+        if lasted {
+            self.failures = 0;
+        }
         let doublings = self.failures.min(16);
         let wait = REOPEN
             .saturating_mul(1 << doublings)
@@ -290,7 +300,7 @@ impl Stream {
         };
         SttEvent::Error {
             error,
-            recoverable: false,
+            recoverable: lasted,
         }
     }
 }

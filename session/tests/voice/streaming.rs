@@ -246,3 +246,33 @@ async fn words_that_come_behind_the_end_of_the_audio_are_answered() {
         stage.story()
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn streams_that_end_after_a_while_do_not_end_the_session() {
+    let stt = StreamingStt::new();
+    let llm = ScriptedLlm::says(["Yes."]);
+    let mut stage = Stage::open(parts().stt(stt.clone()).llm(llm)).await;
+    for _ in 0..4 {
+        // Longer than the 10 s of an attempt. Nobody says anything.
+        stage.passes(ms(15_000)).await;
+        stt.breaks();
+    }
+    stage.passes(ms(1000)).await;
+    assert_eq!(stt.opened.load(Ordering::SeqCst), 5, "{}", stage.story());
+    stage.human.says(Line::Thanks).await;
+    stt.final_words("Thanks.").await;
+    stage.until_message(Role::Assistant).await;
+    assert_eq!(stage.history(), ["user: Thanks.", "assistant: Yes."]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_that_never_last_end_the_session() {
+    let stt = StreamingStt::new();
+    let mut stage = Stage::open(parts().stt(stt.clone())).await;
+    for _ in 0..3 {
+        stt.breaks();
+        stage.passes(ms(2500)).await;
+    }
+    let closes = stage.count(|event| matches!(event, SessionEvent::Close { .. }));
+    assert_eq!(closes, 1, "{}", stage.story());
+}

@@ -3,8 +3,10 @@
 use std::sync::{Arc, Mutex};
 
 use listenkit_session::tts::{Tts, TtsCapabilities, TtsEvent, TtsInput, TtsStream};
-use listenkit_session::voice::{CloseReason, ErrorSource, PreemptiveOptions, SessionEvent};
-use listenkit_session::{AudioFrame, ErrorKind, ProviderError, Role};
+use listenkit_session::voice::{
+    CloseReason, ErrorSource, PreemptiveOptions, ReplyOptions, SessionEvent,
+};
+use listenkit_session::{AgentSession, AudioFrame, ErrorKind, ProviderError, Role};
 use tokio::sync::mpsc;
 
 use crate::stage::{Line, Reply, ScriptedLlm, ScriptedStt, Stage, ms, parts};
@@ -218,4 +220,17 @@ async fn a_voice_that_stops_in_mid_speech_is_given_up() {
         .expect("it ends");
     stage.passes(ms(10)).await;
     assert_eq!(errors(&stage, ErrorSource::Tts), 1, "{}", stage.story());
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_with_replies_between_are_not_in_a_row_without_a_voice_either() {
+    let fails = Reply::Fails(ErrorKind::Rejected);
+    let replies = (0..4).flat_map(|_| [fails.clone(), Reply::Says("Yes.")]);
+    let builder = AgentSession::builder().llm(ScriptedLlm::new(replies));
+    let stage = Stage::open(builder).await;
+    for _ in 0..8 {
+        let reply = stage.session.generate_reply(ReplyOptions::default());
+        reply.expect("it still runs").wait().await;
+    }
+    assert_eq!(stage.history(), ["assistant: Yes."; 4]);
 }

@@ -628,23 +628,41 @@ impl Conductor {
                 tracing::warn!("on_exit failed or took too long");
             }
         }
-        self.inbox.close();
-        while let Ok(message) = self.inbox.try_recv() {
-            // What was asked for too late is answered all the same, by dropping it.
-            match message {
-                Message::Command(Command::Say { speech, .. } | Command::Reply { speech, .. }) => {
-                    speech.finish(true);
-                }
-                Message::Played(..) | Message::Generated(_) => {}
-                _ => {}
-            }
-        }
+        self.refuse_rest();
         self.set_user_state(UserState::Listening);
         let (reason, error) = self
             .closing
             .take()
             .map_or((CloseReason::Dropped, None), |c| (c.reason, c.error));
         self.emit(SessionEvent::Close { reason, error });
+        self.events = None;
+        self.shared.end();
+    }
+
+    /// Takes no more messages. What was asked for too late is answered all the same, by dropping it.
+    fn refuse_rest(&mut self) {
+        self.inbox.close();
+        while let Ok(message) = self.inbox.try_recv() {
+            if let Message::Command(Command::Say { speech, .. } | Command::Reply { speech, .. }) =
+                message
+            {
+                speech.finish(true);
+            }
+        }
+    }
+}
+
+/// A session whose task panicked, in a provider or here, is over: who waits for it is told.
+impl Drop for Conductor {
+    fn drop(&mut self) {
+        if self.shared.phase() == Phase::Over {
+            return;
+        }
+        self.refuse_rest();
+        self.emit(SessionEvent::Close {
+            reason: CloseReason::Error,
+            error: None,
+        });
         self.events = None;
         self.shared.end();
     }

@@ -119,6 +119,10 @@ impl Drop for Speech {
         if let Some(utterance) = &self.utterance {
             utterance.stop();
         }
+        // Whoever waits for it must not wait for ever, whatever became of the session.
+        if !self.handle.is_done() {
+            self.handle.finish(true);
+        }
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::sync::{Arc, Mutex};
 
+use listenkit_session::llm::{ChatStream, Llm};
 use listenkit_session::tts::{Tts, TtsCapabilities, TtsEvent, TtsInput, TtsStream};
 use listenkit_session::voice::{
     CloseReason, ErrorSource, PreemptiveOptions, ReplyOptions, SessionEvent,
 };
-use listenkit_session::{AgentSession, AudioFrame, ErrorKind, ProviderError, Role};
+use listenkit_session::{AgentSession, AudioFrame, ChatContext, ErrorKind, ProviderError, Role};
 use tokio::sync::mpsc;
 
 use crate::stage::{Line, Reply, ScriptedLlm, ScriptedStt, Stage, ms, parts};
@@ -233,4 +234,37 @@ async fn failures_with_replies_between_are_not_in_a_row_without_a_voice_either()
         reply.expect("it still runs").wait().await;
     }
     assert_eq!(stage.history(), ["assistant: Yes."; 4]);
+}
+
+/// A model that takes the session's own task with it.
+struct Crashing;
+
+#[async_trait::async_trait]
+impl Llm for Crashing {
+    fn label(&self) -> &str {
+        panic!("a name that panics")
+    }
+
+    async fn chat(&self, _: &ChatContext) -> Result<ChatStream, ProviderError> {
+        unreachable!("nobody asks it")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_panics_is_over_for_all_who_wait() {
+    let mut stage = Stage::open(parts().llm(Arc::new(Crashing))).await;
+    let session = stage.session.clone();
+    let reply = session.generate_reply(ReplyOptions::default());
+    let reply = reply.expect("a model");
+    let late = session.say("Never heard.").expect("a voice");
+    let all = async {
+        reply.wait().await;
+        late.wait().await;
+        session.closed().await;
+        session.aclose().await;
+    };
+    tokio::time::timeout(ms(1000), all).await.expect("told");
+    stage
+        .until("close", |event| matches!(event, SessionEvent::Close { .. }))
+        .await;
 }

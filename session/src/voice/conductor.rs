@@ -26,7 +26,7 @@ use super::metrics::Metrics;
 use super::options::{Options, SessionError};
 use super::session::{AgentSession, AudioInput, Handle, Phase, SessionIo, Shared, Source as Audio};
 use super::speeches::{Mouth, Plan, STOP_LIMIT, Speech};
-use crate::tts::{Playout, PlayoutOptions};
+use crate::tts::{Playout, PlayoutOptions, Utterance};
 use crate::{ChatMessage, ErrorKind, ProviderError, Role};
 
 /// Without audio for this long, the core is told the time.
@@ -274,6 +274,12 @@ impl Conductor {
                 }
             }
             Command::SetHistory(history) => {
+                if let Some(speech) = &mut self.mouth.current
+                    && speech.audible_at.is_some()
+                {
+                    // Places in the old history mean nothing in the new one.
+                    speech.history_at = history.len();
+                }
                 *self.shared.history() = history;
                 self.revision += 1;
             }
@@ -321,7 +327,8 @@ impl Conductor {
         {
             tracing::warn!(speech = speech.handle.id(), "the playout did not stop");
             let handle = speech.handle.clone();
-            self.finish_current(&handle, String::new(), true);
+            let heard = speech.utterance.as_ref().map(Utterance::heard);
+            self.finish_current(&handle, heard.unwrap_or_default(), true);
         }
     }
 

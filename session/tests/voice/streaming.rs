@@ -2,14 +2,14 @@
 
 use std::sync::atomic::Ordering;
 
-use listenkit_session::stt::SttEvent;
+use listenkit_session::stt::{FailedSegment, SttEvent};
 use listenkit_session::voice::{ErrorSource, SessionEvent, TurnDetection};
-use listenkit_session::{AgentSession, Role};
+use listenkit_session::{AgentSession, AudioFrame, ErrorKind, ProviderError, Role};
 use std::sync::Arc;
 
 use listenkit_session::providers::instant::ToneTts;
 
-use crate::stage::{Line, Reply, ScriptedLlm, Stage, StreamingStt, ms, parts, transcript};
+use crate::stage::{Line, RATE, Reply, ScriptedLlm, Stage, StreamingStt, ms, parts, transcript};
 
 #[tokio::test(start_paused = true)]
 async fn finals_and_interims_reach_the_turn() {
@@ -275,4 +275,30 @@ async fn streams_that_never_last_end_the_session() {
     }
     let closes = stage.count(|event| matches!(event, SessionEvent::Close { .. }));
     assert_eq!(closes, 1, "{}", stage.story());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_utterance_that_cannot_be_tried_again_is_an_error() {
+    let mut stage = Stage::open(parts().stt(StreamingStt::new())).await;
+    let audio = AudioFrame::new(vec![0; 1_600], RATE, 1).expect("a format");
+    stage.session.resubmit(FailedSegment {
+        number: 0,
+        audio,
+        audio_at: ms(0),
+        error: ProviderError::new("stt", ErrorKind::Server, "a bad day"),
+        attempts: 1,
+        span: (ms(0), ms(100)),
+    });
+    stage
+        .until("error", |event| {
+            matches!(
+                event,
+                SessionEvent::Error {
+                    source: ErrorSource::Stt,
+                    recoverable: true,
+                    ..
+                }
+            )
+        })
+        .await;
 }

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::turn::{Ended, append, turn_of};
 use super::{COMMIT_WAIT, Ear, Heard, Owner, Submitted};
 use crate::stt::{FailedSegment, SttCommand};
+use crate::{ErrorKind, ProviderError};
 
 impl Ear {
     /// Ends the turn now.
@@ -161,6 +162,10 @@ impl Ear {
                 owner: Owner::Late,
                 speech_end,
             });
+        } else {
+            let message = "only a recogniser of utterances can be asked again: ask this one by `Stt::recognize`";
+            let error = ProviderError::new("session", ErrorKind::Rejected, message);
+            self.heard.push_back(Heard::Error(error, true));
         }
     }
 }

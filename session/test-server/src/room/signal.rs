@@ -592,8 +592,9 @@ impl Room {
             for publisher in others {
                 self.subscribe_to(sid, &publisher);
             }
-            self.negotiate(sid);
         }
+        // What was asked for before now, too.
+        self.negotiate(sid);
     }
 
     fn subscribe_to(&mut self, listener: &str, publisher: &str) {

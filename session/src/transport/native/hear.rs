@@ -1,0 +1,118 @@
+//! The readers of remote tracks: each has a decoder of its own, at its own rate.
+
+use std::time::{Duration, Instant};
+
+use listenkit_rtp_audio::{Receiver, ReceiverOptions};
+use str0m::rtp::RtpPacket;
+use tokio::sync::mpsc;
+
+use crate::AudioFrame;
+use crate::transport::TransportError;
+
+/// Received frames of 10 ms that may wait for a reader: two seconds.
+const FRAMES_WAITING: usize = 200;
+
+pub(super) const HEARING: &str = "cannot hear the track";
+
+pub(super) struct Reader {
+    sid: String,
+    receiver: Receiver,
+    sample_rate: u32,
+    channels: u32,
+    /// Of the stream that is read; another one begins anew.
+    ssrc: Option<u32>,
+    frames: mpsc::Sender<AudioFrame>,
+}
+
+impl Reader {
+    pub(super) fn open(
+        sid: String,
+        sample_rate: u32,
+        channels: u32,
+    ) -> Result<(Self, mpsc::Receiver<AudioFrame>), TransportError> {
+        let receiver =
+            Receiver::new(&ReceiverOptions::new(sample_rate, channels)).map_err(|error| {
+                TransportError::Refused {
+                    what: HEARING,
+                    message: error.to_string(),
+                }
+            })?;
+        let (frames, output) = mpsc::channel(FRAMES_WAITING);
+        let reader = Self {
+            sid,
+            receiver,
+            sample_rate,
+            channels,
+            ssrc: None,
+            frames,
+        };
+        Ok((reader, output))
+    }
+
+    fn take(&mut self, packet: &RtpPacket, now: Instant) {
+        let ssrc = *packet.header.ssrc;
+        if self.ssrc.replace(ssrc).is_some_and(|before| before != ssrc) {
+            self.receiver.restart();
+        }
+        self.receiver.push(
+            *packet.seq_no,
+            packet.header.timestamp,
+            packet.timestamp,
+            &packet.payload,
+        );
+        self.give(now);
+    }
+
+    /// Gives the reader what is due.
+    fn give(&mut self, now: Instant) {
+        while let Some(block) = self.receiver.poll(now) {
+            let frame = AudioFrame::new(block.samples, self.sample_rate, self.channels);
+            if let Ok(frame) = frame {
+                // A reader that is two seconds late loses it.
+                let _ = self.frames.try_send(frame);
+            }
+        }
+    }
+}
+
+/// All readers of a room.
+#[derive(Default)]
+pub(super) struct Readers(Vec<Reader>);
+
+impl Readers {
+    pub(super) fn add(&mut self, reader: Reader) {
+        self.0.push(reader);
+    }
+
+    /// A packet of this track came.
+    pub(super) fn take(&mut self, sid: &str, packet: &RtpPacket, now: Instant) {
+        for reader in self.0.iter_mut().filter(|r| r.sid == sid) {
+            reader.take(packet, now);
+        }
+        self.0.retain(|r| !r.frames.is_closed());
+    }
+
+    /// The track is gone, and with it its readers' channels.
+    pub(super) fn end(&mut self, sid: &str) {
+        self.0.retain(|r| r.sid != sid);
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.0.iter().filter_map(|r| r.receiver.deadline()).min()
+    }
+
+    pub(super) fn handle_time(&mut self, now: Instant) {
+        for reader in &mut self.0 {
+            if reader.receiver.deadline().is_some_and(|at| at <= now) {
+                reader.give(now);
+            }
+        }
+        self.0.retain(|r| !r.frames.is_closed());
+    }
+
+    /// Age of what was given of this track since the last call, but for the way of the packets.
+    pub(super) fn take_age(&mut self, sid: &str) -> Option<Duration> {
+        let ages = self.0.iter_mut().filter(|r| r.sid == sid);
+        ages.filter_map(|r| r.receiver.take_age()).max()
+    }
+}

@@ -1,0 +1,636 @@
+//! One peer connection: its sockets, and the state machine that has none.
+//!
+//! There are two in a room. We offer the publisher, which brings our audio and data to the server; the server offers the subscriber, which brings us
+//! the others'. Everything happens when the room's task feeds a datagram, a description or the time, and what comes of it waits in [`Peer::poll_event`].
+//!
+//! Sockets are bound to the addresses that lead to the server's: the one that the signalling uses, and others as the server's candidates need
+//! them. Addresses of other networks are never told to anybody.
+
+use std::collections::VecDeque;
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket as StdUdpSocket};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use livekit_protocol as proto;
+use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
+use str0m::channel::{ChannelConfig, ChannelId, Reliability};
+use str0m::format::Codec;
+use str0m::media::{Direction, MediaKind, Mid, Pt};
+use str0m::net::{Protocol, Receive};
+use str0m::rtp::{Extension, ExtensionValues, RtpPacket, RtpWrite};
+use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcError};
+use tokio::net::UdpSocket;
+
+use super::data::Lane;
+
+/// Larger than what a peer sends, which keeps to an MTU of 1,500.
+const DATAGRAM: usize = 2048;
+
+/// Datagrams that are taken before the task looks at anything else.
+const BURST: usize = 64;
+
+/// Addresses of ours that are used at most: a server with candidates in many networks does not make us open a socket for each.
+const SOCKETS: usize = 8;
+
+/// What a peer tells the room.
+#[derive(Debug)]
+pub(super) enum PeerEvent {
+    /// Media and data can flow.
+    Connected,
+    /// Nothing has come for long. It may come back.
+    Disconnected,
+    /// A packet of the remote track on this line.
+    Rtp(Mid, Box<RtpPacket>),
+    Data(Lane, Vec<u8>),
+    /// A data channel opened, or has room again.
+    Writable,
+}
+
+struct Socket {
+    address: SocketAddr,
+    udp: UdpSocket,
+}
+
+/// What an offer is to change.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    /// Client's ids of tracks to send.
+    pub(super) add: Vec<String>,
+    /// Lines that end.
+    pub(super) stop: Vec<Mid>,
+    /// New addresses for everything.
+    pub(super) restart: bool,
+}
+
+/// A packet to send.
+pub(super) struct Outgoing<'a> {
+    pub(super) mid: Mid,
+    pub(super) sequence: u64,
+    pub(super) time: u32,
+    pub(super) marker: bool,
+    /// RFC 6464: 0 is loudest, 127 silence.
+    pub(super) level: u8,
+    pub(super) payload: &'a [u8],
+}
+
+pub(super) struct Peer {
+    rtc: Rtc,
+    target: proto::SignalTarget,
+    sockets: Vec<Socket>,
+    /// When the connection wants to be told the time.
+    pub(super) wake: Instant,
+    /// Candidates that came before the description they belong to.
+    early: Vec<Candidate>,
+    described: bool,
+    pending: Option<SdpPendingOffer>,
+    offers: u32,
+    channels: Vec<(Lane, ChannelId)>,
+    events: VecDeque<PeerEvent>,
+    opus: Option<Pt>,
+    connected: bool,
+    /// Descriptions as they were last exchanged, for a resumed connection.
+    pub(super) last_offer: Option<proto::SessionDescription>,
+    pub(super) last_answer: Option<proto::SessionDescription>,
+    /// Time to the server and back.
+    pub(super) round_trip: Option<Duration>,
+}
+
+/// Our address on the way to `remote`, as the system's routes have it. Nothing is sent.
+fn route_to(remote: SocketAddr) -> Option<IpAddr> {
+    let any: IpAddr = match remote {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = StdUdpSocket::bind((any, 0)).ok()?;
+    socket.connect(remote).ok()?;
+    socket.local_addr().ok().map(|a| a.ip())
+}
+
+/// The candidate in the JSON text of a trickle message.
+fn parse_candidate(init: &str) -> Option<Candidate> {
+    let init: serde_json::Value = serde_json::from_str(init).ok()?;
+    let line = init.get("candidate")?.as_str()?;
+    Candidate::from_sdp_string(line).ok()
+}
+
+impl Peer {
+    /// The connection that we offer.
+    pub(super) fn publisher(local: Option<IpAddr>, now: Instant) -> Self {
+        let config = Rtc::builder().clear_codecs().enable_opus(true, false);
+        Self::new(config, proto::SignalTarget::Publisher, local, now)
+    }
+
+    /// The connection that the server offers.
+    pub(super) fn subscriber(local: Option<IpAddr>, now: Instant) -> Self {
+        // A line of video can be answered, though it is not asked for.
+        let config = Rtc::builder()
+            .clear_codecs()
+            .enable_opus(true, false)
+            .enable_vp8(true)
+            .enable_h264(true)
+            .enable_vp9(true)
+            .enable_av1(true);
+        Self::new(config, proto::SignalTarget::Subscriber, local, now)
+    }
+
+    fn new(
+        config: str0m::RtcConfig,
+        target: proto::SignalTarget,
+        local: Option<IpAddr>,
+        now: Instant,
+    ) -> Self {
+        let config = config
+            // Without the numbers of transport-wide congestion control, whose feedback would wake us 20 times a second for one voice.
+            .clear_extension_map()
+            .set_extension(1, Extension::AudioLevel)
+            .set_extension(4, Extension::RtpMid)
+            // For the round trip.
+            .set_stats_interval(Some(Duration::from_secs(2)))
+            .set_rtp_mode(true);
+        let rtc = config.build(now);
+        let opus = rtc
+            .codec_config()
+            .params()
+            .iter()
+            .find(|p| p.spec().codec == Codec::Opus)
+            .map(|p| p.pt());
+        let mut peer = Self {
+            rtc,
+            target,
+            sockets: Vec::new(),
+            wake: now,
+            early: Vec::new(),
+            described: false,
+            pending: None,
+            offers: 0,
+            channels: Vec::new(),
+            events: VecDeque::new(),
+            opus,
+            connected: false,
+            last_offer: None,
+            last_answer: None,
+            round_trip: None,
+        };
+        if let Some(ip) = local {
+            peer.add_socket(ip);
+        }
+        peer
+    }
+
+    /// Binds a socket to an address of ours that has none yet; gives its candidate.
+    fn add_socket(&mut self, ip: IpAddr) -> Option<String> {
+        if self.sockets.len() >= SOCKETS || self.sockets.iter().any(|s| s.address.ip() == ip) {
+            return None;
+        }
+        let bound = StdUdpSocket::bind((ip, 0)).and_then(|socket| {
+            socket.set_nonblocking(true)?;
+            UdpSocket::from_std(socket)
+        });
+        let udp = match bound {
+            Ok(udp) => udp,
+            Err(error) => {
+                tracing::debug!(%ip, %error, "no socket");
+                return None;
+            }
+        };
+        let address = udp.local_addr().ok()?;
+        let candidate = Candidate::host(address, "udp").ok()?;
+        let line = candidate.to_sdp_string();
+        self.rtc.add_local_candidate(candidate)?;
+        self.sockets.push(Socket { address, udp });
+        Some(line)
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.connected && self.rtc.is_alive()
+    }
+
+    /// Whether an offer waits for its answer: there can be one at a time.
+    pub(super) fn is_negotiating(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    /// Adds the two data channels, and gives the first offer. The server calls a publisher connected only when both exist.
+    pub(super) fn first_offer(&mut self) -> Option<proto::SessionDescription> {
+        let mut api = self.rtc.sdp_api();
+        // Known by their labels once they open.
+        let _ = api.add_channel_with_config(ChannelConfig {
+            label: "_reliable".into(),
+            ..Default::default()
+        });
+        let _ = api.add_channel_with_config(ChannelConfig {
+            label: "_lossy".into(),
+            ordered: false,
+            reliability: Reliability::MaxRetransmits { retransmits: 0 },
+            ..Default::default()
+        });
+        let (offer, pending) = api.apply()?;
+        Some(self.offered(&offer, pending))
+    }
+
+    /// Offers changes, and gives the new lines in the order of `add`. Nothing to change, or an offer still out: `None`.
+    pub(super) fn offer(
+        &mut self,
+        changes: &Changes,
+    ) -> Option<(proto::SessionDescription, Vec<Mid>)> {
+        let old = if changes.restart {
+            self.pending.take()
+        } else if self.is_negotiating() {
+            return None;
+        } else {
+            None
+        };
+        let mut api = self.rtc.sdp_api();
+        if let Some(old) = old {
+            api.merge(old);
+        }
+        for &mid in &changes.stop {
+            api.set_direction(mid, Direction::Inactive);
+        }
+        let line = |cid: &String| {
+            let (stream, track) = (Some("listenkit".to_owned()), Some(cid.clone()));
+            api.add_media(MediaKind::Audio, Direction::SendOnly, stream, track, None)
+        };
+        let mids = changes.add.iter().map(line).collect();
+        if changes.restart {
+            api.ice_restart(true);
+        }
+        let (offer, pending) = api.apply()?;
+        Some((self.offered(&offer, pending), mids))
+    }
+
+    fn offered(&mut self, offer: &SdpOffer, pending: SdpPendingOffer) -> proto::SessionDescription {
+        self.pending = Some(pending);
+        self.offers += 1;
+        let offer = description("offer", offer.to_sdp_string(), self.offers);
+        self.last_offer = Some(offer.clone());
+        self.drain();
+        offer
+    }
+
+    /// Takes the server's answer; false if it is to an offer that was replaced since.
+    pub(super) fn accept_answer(
+        &mut self,
+        answer: proto::SessionDescription,
+    ) -> Result<bool, String> {
+        if answer.id != 0 && answer.id != self.offers {
+            return Ok(false);
+        }
+        let Some(pending) = self.pending.take() else {
+            return Ok(false);
+        };
+        let sdp = SdpAnswer::from_sdp_string(&answer.sdp).map_err(|e| e.to_string())?;
+        self.rtc
+            .sdp_api()
+            .accept_answer(pending, sdp)
+            .map_err(|e| e.to_string())?;
+        self.last_answer = Some(answer);
+        self.described();
+        Ok(true)
+    }
+
+    /// Takes the server's offer, gives our answer.
+    pub(super) fn accept_offer(
+        &mut self,
+        offer: proto::SessionDescription,
+    ) -> Result<proto::SessionDescription, String> {
+        let sdp = SdpOffer::from_sdp_string(&offer.sdp).map_err(|e| e.to_string())?;
+        let answer = self
+            .rtc
+            .sdp_api()
+            .accept_offer(sdp)
+            .map_err(|e| e.to_string())?;
+        let answer = description("answer", answer.to_sdp_string(), offer.id);
+        self.last_offer = Some(offer);
+        self.last_answer = Some(answer.clone());
+        self.described();
+        Ok(answer)
+    }
+
+    fn described(&mut self) {
+        self.described = true;
+        for candidate in std::mem::take(&mut self.early) {
+            self.rtc.add_remote_candidate(candidate);
+        }
+        self.drain();
+    }
+
+    /// Takes a candidate of the server; gives one of ours, if there had to be a new one to reach it.
+    pub(super) fn add_candidate(&mut self, init: &str) -> Option<proto::TrickleRequest> {
+        let candidate = parse_candidate(init)?;
+        if candidate.proto() != Protocol::Udp {
+            return None;
+        }
+        let ours = route_to(candidate.addr()).and_then(|ip| self.add_socket(ip));
+        if self.described {
+            self.rtc.add_remote_candidate(candidate);
+        } else {
+            self.early.push(candidate);
+        }
+        self.drain();
+        let line = ours?;
+        let line = line.trim().trim_start_matches("a=");
+        let init = serde_json::json!({ "candidate": line, "sdpMid": "0", "sdpMLineIndex": 0 });
+        Some(proto::TrickleRequest {
+            candidate_init: init.to_string(),
+            target: self.target.into(),
+            ..Default::default()
+        })
+    }
+
+    /// Ready when a datagram may have come.
+    pub(super) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut ready = Poll::Pending;
+        for socket in &self.sockets {
+            if socket.udp.poll_recv_ready(cx).is_ready() {
+                ready = Poll::Ready(());
+            }
+        }
+        ready
+    }
+
+    /// Takes what has come.
+    pub(super) fn receive(&mut self, now: Instant) {
+        let mut buffer = [0; DATAGRAM];
+        for at in 0..self.sockets.len() {
+            for _ in 0..BURST {
+                let Some(socket) = self.sockets.get(at) else {
+                    return;
+                };
+                let (len, from) = match socket.udp.try_recv_from(&mut buffer) {
+                    Ok(received) => received,
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                    // An ICMP answer to something that was sent; the next datagram may be good.
+                    Err(_) => continue,
+                };
+                let destination = socket.address;
+                let Some(bytes) = buffer.get(..len) else {
+                    continue;
+                };
+                let Ok(contents) = bytes.try_into() else {
+                    continue;
+                };
+                let input = Input::Receive(
+                    now,
+                    Receive {
+                        proto: Protocol::Udp,
+                        source: from,
+                        destination,
+                        contents,
+                    },
+                );
+                if self.rtc.accepts(&input) {
+                    self.settle(|rtc| rtc.handle_input(input));
+                }
+            }
+        }
+    }
+
+    pub(super) fn handle_time(&mut self, now: Instant) {
+        self.settle(|rtc| rtc.handle_input(Input::Timeout(now)));
+    }
+
+    fn settle(&mut self, act: impl FnOnce(&mut Rtc) -> Result<(), RtcError>) {
+        if !self.rtc.is_alive() {
+            return;
+        }
+        if let Err(error) = act(&mut self.rtc) {
+            self.fail(&error);
+        }
+        self.drain();
+    }
+
+    fn fail(&mut self, error: &RtcError) {
+        tracing::warn!(target = ?self.target, %error, "a peer connection failed");
+        self.rtc.disconnect();
+        self.connected = false;
+        self.events.push_back(PeerEvent::Disconnected);
+    }
+
+    /// Sends a packet now.
+    pub(super) fn send_rtp(&mut self, packet: &Outgoing<'_>, now: Instant) {
+        let Some(opus) = self.opus else { return };
+        let mut api = self.rtc.direct_api();
+        let Some(stream) = api.stream_tx_by_mid(packet.mid, None) else {
+            return;
+        };
+        let payload: Arc<[u8]> = packet.payload.into();
+        let write = RtpWrite::new(opus, packet.sequence.into(), packet.time, now, payload);
+        let extensions = ExtensionValues {
+            audio_level: Some(-i8::try_from(packet.level).unwrap_or(127)),
+            voice_activity: Some(packet.level < 127),
+            ..Default::default()
+        };
+        stream.write_rtp(write.marker(packet.marker).ext_vals(extensions));
+        self.drain();
+        self.handle_time(now);
+    }
+
+    /// Gives a message to a data channel; false if it is not open or has no room.
+    pub(super) fn write(&mut self, lane: Lane, bytes: &[u8]) -> bool {
+        let Some(&(_, id)) = self.channels.iter().find(|(l, _)| *l == lane) else {
+            return false;
+        };
+        let channel = self.rtc.channel(id);
+        let is_written =
+            channel.is_some_and(|mut channel| matches!(channel.write(true, bytes), Ok(true)));
+        self.drain();
+        is_written
+    }
+
+    /// Tells the other side that this is the end.
+    pub(super) fn close(&mut self) {
+        if self.rtc.is_alive() {
+            let _ = self.rtc.close();
+            self.drain();
+        }
+    }
+
+    pub(super) fn poll_event(&mut self) -> Option<PeerEvent> {
+        self.events.pop_front()
+    }
+
+    /// Sends what the connection has to send and keeps what it has to say, until there is nothing left to do but wait.
+    fn drain(&mut self) {
+        while self.rtc.is_alive() {
+            match self.rtc.poll_output() {
+                Ok(Output::Timeout(at)) => {
+                    self.wake = at;
+                    return;
+                }
+                Ok(Output::Transmit(send)) => {
+                    let socket = self.sockets.iter().find(|s| s.address == send.source);
+                    if let Some(socket) = socket {
+                        // A full buffer is a lost packet, as on a network; an address that cannot be reached is another network of the server's.
+                        let _ = socket.udp.try_send_to(&send.contents, send.destination);
+                    }
+                }
+                Ok(Output::Event(event)) => self.translate(event),
+                Err(error) => self.fail(&error),
+            }
+        }
+        // Over: it has no more wishes.
+        self.wake = Instant::now() + Duration::from_secs(3600);
+    }
+
+    fn translate(&mut self, event: Event) {
+        let event = match event {
+            Event::Connected => {
+                self.connected = true;
+                PeerEvent::Connected
+            }
+            Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
+                self.connected = false;
+                PeerEvent::Disconnected
+            }
+            Event::IceConnectionStateChange(
+                IceConnectionState::Connected | IceConnectionState::Completed,
+            ) if self.rtc.is_connected() && !self.connected => {
+                self.connected = true;
+                PeerEvent::Connected
+            }
+            Event::Closed => {
+                self.connected = false;
+                PeerEvent::Disconnected
+            }
+            Event::RtpPacket(packet) => {
+                let mut api = self.rtc.direct_api();
+                let Some(stream) = api.stream_rx(&packet.header.ssrc) else {
+                    return;
+                };
+                PeerEvent::Rtp(stream.mid(), Box::new(packet))
+            }
+            Event::ChannelOpen(id, label) => {
+                let lane = match label.as_str() {
+                    "_reliable" => Lane::Reliable,
+                    "_lossy" => Lane::Lossy,
+                    _ => return,
+                };
+                self.channels.retain(|(l, _)| *l != lane);
+                self.channels.push((lane, id));
+                PeerEvent::Writable
+            }
+            Event::ChannelClose(id) => {
+                self.channels.retain(|(_, i)| *i != id);
+                return;
+            }
+            Event::ChannelBufferedAmountLow(_) => PeerEvent::Writable,
+            Event::ChannelData(data) => {
+                let lane = self.channels.iter().find(|(_, id)| *id == data.id);
+                let Some(&(lane, _)) = lane else { return };
+                PeerEvent::Data(lane, data.data)
+            }
+            Event::PeerStats(stats) => {
+                let pair = stats.selected_candidate_pair;
+                let measured = pair.and_then(|p| p.current_round_trip_time).or(stats.rtt);
+                self.round_trip = measured.or(self.round_trip);
+                return;
+            }
+            _ => return,
+        };
+        self.events.push_back(event);
+    }
+
+    /// The data channels, for a resumed connection.
+    pub(super) fn channel_infos(&mut self) -> Vec<proto::DataChannelInfo> {
+        let mut infos = Vec::new();
+        for (lane, id) in &self.channels {
+            let label = match lane {
+                Lane::Reliable => "_reliable",
+                Lane::Lossy => "_lossy",
+            };
+            let stream = self.rtc.direct_api().sctp_stream_id_by_channel_id(*id);
+            infos.push(proto::DataChannelInfo {
+                label: label.to_owned(),
+                id: stream.unwrap_or_default().into(),
+                target: self.target.into(),
+            });
+        }
+        infos
+    }
+}
+
+fn description(kind: &str, sdp: String, id: u32) -> proto::SessionDescription {
+    proto::SessionDescription {
+        r#type: kind.to_owned(),
+        sdp,
+        id,
+        ..Default::default()
+    }
+}
+
+/// The lines of an offer on which the server sends a track: line and sid of the track. Newer servers say it beside the offer, older ones
+/// only in it.
+pub(super) fn sent_tracks(offer: &proto::SessionDescription) -> Vec<(Mid, String)> {
+    let mut sent = Vec::new();
+    for section in offer.sdp.split("\nm=").skip(1) {
+        let attribute = |name: &str| {
+            section
+                .lines()
+                .find_map(|line| line.trim().strip_prefix("a=")?.strip_prefix(name))
+        };
+        let is_refused = section
+            .lines()
+            .next()
+            .and_then(|line| line.split(' ').nth(1))
+            == Some("0");
+        let sends = section
+            .lines()
+            .any(|line| matches!(line.trim(), "a=sendonly" | "a=sendrecv"));
+        let Some(mid) = attribute("mid:").filter(|_| sends && !is_refused) else {
+            continue;
+        };
+        let sid = offer.mid_to_track_id.get(mid).cloned().or_else(|| {
+            let msid = attribute("msid:")?;
+            // The stream may name the track, too, and is then the one to trust: `PA_x|TR_y`.
+            let mut words = msid.split([' ', '|']);
+            words
+                .find(|word| word.starts_with("TR_"))
+                .map(str::to_owned)
+        });
+        if let Some(sid) = sid {
+            sent.push((Mid::from(mid), sid));
+        }
+    }
+    sent
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tracks_are_found_beside_the_offer_and_in_it() {
+        let sdp = "v=0\r\nm=audio 9 UDP 111\r\na=mid:0\r\na=sendonly\r\na=msid:PA_1|TR_a TR_a\r\n\
+                   m=audio 9 UDP 111\r\na=mid:1\r\na=inactive\r\na=msid:PA_1|TR_b TR_b\r\n\
+                   m=audio 9 UDP 111\r\na=mid:2\r\na=sendrecv\r\na=msid:PA_2 x\r\n\
+                   m=audio 0 UDP 111\r\na=mid:3\r\na=sendonly\r\na=msid:PA_2|TR_d y\r\n\
+                   m=application 9 UDP\r\na=mid:4\r\n";
+        let mut offer = description("offer", sdp.to_owned(), 1);
+        offer
+            .mid_to_track_id
+            .insert("2".to_owned(), "TR_c".to_owned());
+        let expected = [("0", "TR_a"), ("2", "TR_c")].map(|(m, t)| (Mid::from(m), t.to_owned()));
+        assert_eq!(sent_tracks(&offer), expected);
+    }
+
+    #[test]
+    fn the_way_to_a_loopback_address_is_loopback() {
+        let ip = route_to(SocketAddr::from((Ipv4Addr::LOCALHOST, 9)));
+        assert_eq!(ip, Some(Ipv4Addr::LOCALHOST.into()));
+    }
+
+    #[test]
+    fn candidates_are_read_from_json() {
+        let text =
+            r#"{"candidate":"candidate:1 1 udp 2130706431 127.0.0.1 7882 typ host","sdpMid":"0"}"#;
+        let candidate = parse_candidate(text).expect("a candidate");
+        assert_eq!(
+            candidate.addr(),
+            SocketAddr::from((Ipv4Addr::LOCALHOST, 7882))
+        );
+        assert!(parse_candidate("{}").is_none() && parse_candidate("").is_none());
+    }
+}

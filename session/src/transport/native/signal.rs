@@ -1,0 +1,244 @@
+//! The signalling: a WebSocket to the server, polled by the room's task.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_util::{Sink, StreamExt};
+use livekit_protocol as proto;
+use prost::Message as _;
+use proto::signal_request::Message as Request;
+use proto::signal_response::Message as Response;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::{Error as WsError, Message as WsMessage};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+use super::data;
+use crate::api::with_sources;
+
+/// What we understand of the server's protocol: the newest with two peer connections whose data channels are announced in-band (those of
+/// 18 are not).
+const PROTOCOL: u32 = 16;
+
+/// How long one try to connect may take.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// Why there is no connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum SignalError {
+    /// The server said no; it would say so again.
+    Refused(String),
+    /// Worth another try.
+    Broken(String),
+}
+
+impl SignalError {
+    pub(super) fn into_message(self) -> String {
+        match self {
+            Self::Refused(message) | Self::Broken(message) => message,
+        }
+    }
+}
+
+/// An open WebSocket.
+pub(super) struct Signal {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    outbox: VecDeque<WsMessage>,
+    unflushed: bool,
+    /// Our address on the way to the server.
+    pub(super) local: Option<IpAddr>,
+}
+
+/// How to come in.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Entry<'a> {
+    Join,
+    /// To the place of the participant with this sid.
+    Resume(&'a str),
+}
+
+fn address(url: &str, entry: Entry<'_>) -> Result<url::Url, String> {
+    let mut url = url::Url::parse(url).map_err(|e| format!("{url:?} is no address: {e}"))?;
+    let scheme = match url.scheme() {
+        "ws" | "http" => "ws",
+        "wss" | "https" => "wss",
+        other => {
+            return Err(format!(
+                "{other}: is no scheme of a LiveKit server: give ws: or wss:"
+            ));
+        }
+    };
+    url.set_scheme(scheme)
+        .map_err(|()| format!("{url} cannot be a WebSocket"))?;
+    url.path_segments_mut()
+        .map_err(|()| "the address has no path".to_owned())?
+        .pop_if_empty()
+        .push("rtc");
+    let mut query = url.query_pairs_mut();
+    query
+        .append_pair("sdk", "rust")
+        .append_pair("version", env!("CARGO_PKG_VERSION"))
+        .append_pair("os", std::env::consts::OS)
+        .append_pair("protocol", &PROTOCOL.to_string())
+        .append_pair("client_protocol", &data::CLIENT_PROTOCOL.to_string())
+        // Asked for track by track: the server's own way would send video, too.
+        .append_pair("auto_subscribe", "0")
+        .append_pair("adaptive_stream", "0");
+    if let Entry::Resume(sid) = entry {
+        query.append_pair("reconnect", "1").append_pair("sid", sid);
+    }
+    drop(query);
+    Ok(url)
+}
+
+impl Signal {
+    pub(super) async fn open(
+        url: &str,
+        token: &str,
+        entry: Entry<'_>,
+    ) -> Result<Self, SignalError> {
+        let url = address(url, entry).map_err(SignalError::Refused)?;
+        let mut request = url
+            .as_str()
+            .into_client_request()
+            .map_err(|e| SignalError::Refused(with_sources(&e)))?;
+        let bearer = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| {
+            SignalError::Refused("the token has characters that cannot be sent".to_owned())
+        })?;
+        request.headers_mut().insert("Authorization", bearer);
+        crate::install_crypto_provider();
+        // Small messages that wait for nobody.
+        let connecting = tokio_tungstenite::connect_async_with_config(request, None, true);
+        let (socket, _) = tokio::time::timeout(CONNECT, connecting)
+            .await
+            .map_err(|_| SignalError::Broken(format!("no answer within {CONNECT:?}")))?
+            .map_err(failure)?;
+        let tcp = match socket.get_ref() {
+            MaybeTlsStream::Plain(tcp) => Some(tcp),
+            MaybeTlsStream::Rustls(tls) => Some(tls.get_ref().0),
+            _ => None,
+        };
+        let local = tcp.and_then(|tcp| tcp.local_addr().ok()).map(|a| a.ip());
+        Ok(Self {
+            socket,
+            outbox: VecDeque::new(),
+            unflushed: false,
+            local,
+        })
+    }
+
+    /// Puts a message on its way; [`poll`](Self::poll) carries it out.
+    pub(super) fn send(&mut self, request: Request) {
+        tracing::trace!(?request, "to server");
+        let message = proto::SignalRequest {
+            message: Some(request),
+        };
+        self.outbox
+            .push_back(WsMessage::Binary(message.encode_to_vec().into()));
+    }
+
+    /// Writes what waits, then gives the next message. An error is the end of it.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response, String>> {
+        if let Poll::Ready(Err(error)) = self.poll_write(cx) {
+            return Poll::Ready(Err(with_sources(&error)));
+        }
+        loop {
+            let message = match ready!(self.socket.poll_next_unpin(cx)) {
+                Some(Ok(message)) => message,
+                Some(Err(error)) => return Poll::Ready(Err(with_sources(&error))),
+                None => return Poll::Ready(Err("the server closed the connection".to_owned())),
+            };
+            let WsMessage::Binary(bytes) = message else {
+                continue;
+            };
+            match proto::SignalResponse::decode(bytes) {
+                Ok(proto::SignalResponse {
+                    message: Some(response),
+                }) => {
+                    tracing::trace!(?response, "from server");
+                    return Poll::Ready(Ok(response));
+                }
+                // Newer than this program.
+                Ok(_) => {}
+                Err(error) => tracing::warn!("a message of the server cannot be read: {error}"),
+            }
+        }
+    }
+
+    /// Writes what waits; ready when all of it is on its way.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WsError>> {
+        let mut socket = std::pin::Pin::new(&mut self.socket);
+        while let Some(message) = self.outbox.pop_front() {
+            match socket.as_mut().poll_ready(cx)? {
+                Poll::Ready(()) => {
+                    socket.as_mut().start_send(message)?;
+                    self.unflushed = true;
+                }
+                Poll::Pending => {
+                    self.outbox.push_front(message);
+                    return Poll::Pending;
+                }
+            }
+        }
+        if self.unflushed {
+            ready!(socket.as_mut().poll_flush(cx)?);
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes what waits and closes, within `limit`.
+    pub(super) async fn close(mut self, limit: Duration) {
+        let closing = async {
+            std::future::poll_fn(|cx| self.poll_write(cx)).await?;
+            self.socket.close(None).await?;
+            // The server's own farewell: it has read ours.
+            while let Some(Ok(_)) = self.socket.next().await {}
+            Ok::<_, WsError>(())
+        };
+        let _ = tokio::time::timeout(limit, closing).await;
+    }
+}
+
+fn failure(error: WsError) -> SignalError {
+    match &error {
+        WsError::Http(response) => {
+            let body = response.body().as_deref().map(String::from_utf8_lossy);
+            let message = format!(
+                "the server answers {}: {}",
+                response.status(),
+                body.unwrap_or_default().trim()
+            );
+            if response.status().is_client_error() {
+                SignalError::Refused(message)
+            } else {
+                SignalError::Broken(message)
+            }
+        }
+        WsError::Url(_) => SignalError::Refused(with_sources(&error)),
+        _ => SignalError::Broken(with_sources(&error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_lead_to_the_signalling() {
+        let of = |url| address(url, Entry::Join).map(|u| u.to_string());
+        assert!(of("ws://a:1").unwrap().starts_with("ws://a:1/rtc?"));
+        assert!(
+            of("https://a/base/")
+                .unwrap()
+                .starts_with("wss://a/base/rtc?")
+        );
+        assert!(of("no address").is_err());
+        assert!(of("ftp://a").is_err());
+        let resumed = address("ws://a", Entry::Resume("PA_1")).unwrap();
+        assert!(resumed.query().unwrap().contains("reconnect=1&sid=PA_1"));
+    }
+}

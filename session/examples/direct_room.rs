@@ -5,8 +5,8 @@
 //!     cargo run --release -p listenkit-session --example direct_room -- --room lobby
 //! ```
 //!
-//! Joins, talks to the first person who is there, and ends when they leave. The media library ends the whole process on what it does not
-//! expect: a program that must go on uses a worker, whose jobs have processes of their own.
+//! Joins, talks to the first person who is there, and ends when they leave. LiveKit's media library ends the whole process on what it does not
+//! expect: a program that must go on uses a worker, whose jobs have processes of their own, or the transport `native`.
 
 mod shared;
 
@@ -14,8 +14,7 @@ use clap::Parser;
 use listenkit::{Precision, SmartTurn};
 use listenkit_session::api::Credentials;
 use listenkit_session::providers::Engines;
-use listenkit_session::transport::ffi::LivekitTransport;
-use listenkit_session::transport::{AutoSubscribe, ConnectOptions, RoomTransport};
+use listenkit_session::transport::{self, AutoSubscribe, ConnectOptions};
 use listenkit_session::voice::{
     RoomInputOptions, RoomOutputOptions, SessionEvent, TurnDetection, Vad,
 };
@@ -53,7 +52,7 @@ async fn main() -> Result<(), shared::Failure> {
     let token = server.join_token(&arguments.identity, &arguments.room)?;
     let mut options = ConnectOptions::default();
     options.auto_subscribe = AutoSubscribe::AudioOnly;
-    let connection = LivekitTransport::open(None)?
+    let connection = transport::open()?
         .connect(&server.ws_url(), &token, &options)
         .await?;
     println!("in room {}", connection.room.name());

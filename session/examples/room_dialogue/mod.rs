@@ -5,8 +5,7 @@ use std::error::Error;
 use listenkit_session::AgentSession;
 use listenkit_session::api::Credentials;
 use listenkit_session::providers::Engines;
-use listenkit_session::transport::ffi::LivekitTransport;
-use listenkit_session::transport::{AutoSubscribe, ConnectOptions, RoomTransport};
+use listenkit_session::transport::{self, AutoSubscribe, ConnectOptions};
 use listenkit_session::voice::{Dialogue, RoomInputOptions, RoomOutputOptions, Vad};
 
 /// Joins `room` as `identity` on the server that the environment names.
@@ -18,7 +17,7 @@ pub(crate) async fn join(
     let token = server.join_token(identity, room)?;
     let mut options = ConnectOptions::default();
     options.auto_subscribe = AutoSubscribe::AudioOnly;
-    let connection = LivekitTransport::open(None)?
+    let connection = transport::open()?
         .connect(&server.ws_url(), &token, &options)
         .await?;
     let engines = Engines::find()?;

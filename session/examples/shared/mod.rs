@@ -8,7 +8,8 @@ use std::fmt;
 pub(crate) const SERVER: &str = "\
 Environment:
   LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET  The server: ws://127.0.0.1:7880, wss://...
-  LIVEKIT_LIB_PATH                                  LiveKit's media library, if `pip install livekit` is not in the Python on PATH
+  LISTENKIT_TRANSPORT                               native (if built with that feature) or ffi, LiveKit's media library
+  LIVEKIT_LIB_PATH                                  That library, if `pip install livekit` is not in the Python on PATH
   OPENAI_BASE_URL, OPENAI_API_KEY                   Recognition, model and voice. Without: PocketSphinx and eSpeak NG, offline";
 
 /// The same where only the server's API is called.

@@ -4,7 +4,6 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread;
 
 use crate::messages::{LogBatch, LogLevel};
-use crate::redact::without_tokens;
 
 /// Batches that may wait. When more come, they are dropped and counted.
 const WAITING: usize = 64;
@@ -34,8 +33,7 @@ impl Logs {
 }
 
 fn write(record: &crate::messages::LogRecord) {
-    // The library warns of a failed join in the server's words, and those have the token in them.
-    let (from, message) = (record.target.as_str(), without_tokens(&record.message));
+    let (from, message) = (record.target.as_str(), record.message.as_str());
     match LogLevel::try_from(record.level) {
         Ok(LogLevel::LogError) => tracing::error!(target: "livekit", from, "{message}"),
         Ok(LogLevel::LogWarn) => tracing::warn!(target: "livekit", from, "{message}"),

@@ -120,9 +120,7 @@ impl Router {
 
     pub(crate) fn forget_room(&self, room: u64) {
         lock(&self.rooms).remove(&room);
-        // Events that nobody took have handles; dropping one calls the library, so not under the lock.
-        let unclaimed = lock(&self.unclaimed).remove(&room);
-        drop(unclaimed);
+        lock(&self.unclaimed).remove(&room);
         lock(&self.readers).retain(|_, of| *of != room);
     }
 

@@ -3,6 +3,7 @@
 pub mod ffi;
 #[cfg(feature = "native")]
 pub mod native;
+mod open;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::AudioFrame;
+pub use open::open;
 
 /// Which remote tracks are subscribed to without being asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -40,8 +40,6 @@ pub(super) struct Stream {
     waiting: Duration,
     lost: Duration,
     failures: u32,
-    /// When the stream that is open was opened.
-    opened: Instant,
 }
 
 enum State {
@@ -143,15 +141,11 @@ impl Recogniser {
         matches!(self, Self::Stream(stream) if matches!(stream.state, State::Ending(..)))
     }
 
-    /// What is open is given up, with its audio: the events that say so are there when this returns.
-    pub(super) async fn cancel(&mut self) {
+    /// What is open is given up, with its audio.
+    pub(super) fn cancel(&mut self) {
         match self {
             Self::None => {}
-            Self::Segments { recogniser, .. } => {
-                recogniser.cancel();
-                // Nothing is left to wait for: the queue answers at once.
-                recogniser.finish().await;
-            }
+            Self::Segments { recogniser, .. } => recogniser.cancel(),
             Self::Stream(stream) => stream.state = State::Over,
         }
     }
@@ -169,7 +163,6 @@ impl Stream {
             waiting: Duration::ZERO,
             lost: Duration::ZERO,
             failures: 0,
-            opened: Instant::now(),
         }
     }
 
@@ -226,7 +219,6 @@ impl Stream {
                     match opened {
                         Ok(stream) => {
                             self.state = State::Open(stream);
-                            self.opened = Instant::now();
                             self.empty_backlog();
                         }
                         Err(error) => return self.broken(error),
@@ -284,12 +276,6 @@ impl Stream {
     }
 
     fn broken(&mut self, error: ProviderError) -> SttEvent {
-        // One that has lasted longer than an attempt may take is no failure: many services end streams that hear nothing for a while.
-        let was_open = matches!(self.state, State::Open(_));
-        let lasted = was_open && self.opened.elapsed() > self.retry.timeout;
-        if lasted {
-            self.failures = 0;
-        }
         let doublings = self.failures.min(16);
         let wait = REOPEN
             .saturating_mul(1 << doublings)
@@ -300,7 +286,7 @@ impl Stream {
         };
         SttEvent::Error {
             error,
-            recoverable: lasted,
+            recoverable: false,
         }
     }
 }

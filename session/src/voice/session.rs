@@ -364,7 +364,7 @@ impl AgentSession {
         let _ = self.send(Command::Expect(expectation));
     }
 
-    /// Recognises an utterance once more that failed. A session whose recogniser streams cannot, and says so by an error event.
+    /// Recognises an utterance once more that failed.
     pub fn resubmit(&self, failed: FailedSegment) {
         let _ = self.send(Command::Resubmit(failed));
     }

@@ -170,7 +170,7 @@ impl Connection {
         }
         self.tell(ConnectionEvent::Registered(Box::new(response)))
             .await;
-        self.carry(&mut socket, outgoing, backlog).await
+        self.carry(&mut socket, outgoing).await
     }
 
     async fn open(&self) -> Result<(Socket, proto::RegisterWorkerResponse), Failure> {
@@ -236,24 +236,19 @@ impl Connection {
         let message = proto::WorkerMessage {
             message: Some(message),
         };
-        self.write(socket, WsMessage::Binary(message.encode_to_vec().into()))
-            .await
-    }
-
-    async fn write(&self, socket: &mut Socket, message: WsMessage) -> Result<(), Failure> {
+        let bytes = WsMessage::Binary(message.encode_to_vec().into());
         // A peer that reads nothing fills the buffers.
-        match tokio::time::timeout(self.timing.heartbeat, socket.send(message)).await {
+        match tokio::time::timeout(self.timing.heartbeat, socket.send(bytes)).await {
             Ok(sent) => sent.map_err(|error| Failure::Broken(with_sources(&error))),
             Err(_) => Err(Failure::Broken("the server reads nothing".to_owned())),
         }
     }
 
-    /// Carries messages both ways until the connection ends. A message that it did not take goes to the backlog, for the next one.
+    /// Carries messages both ways until the connection ends.
     async fn carry(
         &self,
         socket: &mut Socket,
         outgoing: &mut mpsc::UnboundedReceiver<ToServer>,
-        backlog: &mut VecDeque<ToServer>,
     ) -> Failure {
         let mut heard = Instant::now();
         let mut pinged = false;
@@ -288,8 +283,7 @@ impl Connection {
                 }
                 message = outgoing.recv() => match message {
                     Some(message) => {
-                        if let Err(failure) = self.send(socket, message.clone()).await {
-                            keep(message, backlog);
+                        if let Err(failure) = self.send(socket, message).await {
                             return failure;
                         }
                     }
@@ -298,18 +292,18 @@ impl Connection {
                         return Failure::Done;
                     }
                 },
-                () = tokio::time::sleep(patience.saturating_sub(heard.elapsed())), if !pinged => {
+                () = tokio::time::sleep_until(heard + patience), if !pinged => {
                     pinged = true;
                     heard = Instant::now();
                     let ping = proto::WorkerPing { timestamp: unix_millis() };
                     if let Err(failure) = self.send(socket, ToServer::Ping(ping)).await {
                         return failure;
                     }
-                    if let Err(failure) = self.write(socket, WsMessage::Ping(Vec::new().into())).await {
-                        return failure;
+                    if let Err(error) = socket.send(WsMessage::Ping(Vec::new().into())).await {
+                        return Failure::Broken(with_sources(&error));
                     }
                 }
-                () = tokio::time::sleep(patience.saturating_sub(heard.elapsed())), if pinged => {
+                () = tokio::time::sleep_until(heard + patience), if pinged => {
                     return Failure::Broken(format!(
                         "the server has not answered a ping within {patience:?}"
                     ));

@@ -9,10 +9,8 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use livekit_protocol as proto;
-use tokio::time::Instant;
 
 use super::job::{JobContext, ProcessData};
-use crate::transport::ffi::LivekitTransport;
 use crate::transport::{RoomTransport, TransportError};
 
 /// Any error of the agent's code.
@@ -224,23 +222,13 @@ impl Default for WorkerTiming {
 impl WorkerTiming {
     /// The longest that a job's own shutdown takes: the sum of its stages, and a second for what lies between them.
     pub(crate) fn shutdown_budget(&self) -> Duration {
-        [
-            self.session_close_timeout,
-            self.session_end_timeout,
-            self.leave_timeout,
-            self.shutdown_process_timeout,
-            Duration::from_secs(1),
-        ]
-        .into_iter()
-        .fold(self.entrypoint_timeout, Duration::saturating_add)
+        self.entrypoint_timeout
+            + self.session_close_timeout
+            + self.session_end_timeout
+            + self.leave_timeout
+            + self.shutdown_process_timeout
+            + Duration::from_secs(1)
     }
-}
-
-/// The moment after this time. [`Duration::MAX`] is how one says "no limit", and there is no such moment: thirty years are as good.
-pub(crate) fn after(time: Duration) -> Instant {
-    const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
-    let now = Instant::now();
-    now.checked_add(time).unwrap_or_else(|| now + NEVER)
 }
 
 /// What a worker is told. The defaults are those of LiveKit Agents 1.8.9.
@@ -248,7 +236,7 @@ pub(crate) fn after(time: Duration) -> Instant {
 #[non_exhaustive]
 pub struct WorkerOptions {
     /// Name by which the agent is dispatched. Empty: it goes into every room. By default `LIVEKIT_AGENT_NAME`; whatever it is set to,
-    /// `LIVEKIT_AGENT_NAME_OVERRIDE` wins if it is not empty.
+    /// `LIVEKIT_AGENT_NAME_OVERRIDE` wins.
     pub agent_name: String,
     /// Which version of the agent this is, for servers that tell them apart. By default `LIVEKIT_AGENT_DEPLOYMENT`.
     pub deployment: String,
@@ -348,7 +336,7 @@ impl WorkerOptions {
             request: Arc::new(|_| Box::pin(async { JobAnswer::default() })),
             session_end: None,
             load_fn: None,
-            transport: Arc::new(default_transport),
+            transport: Arc::new(crate::transport::open),
         }
     }
 
@@ -393,7 +381,7 @@ impl WorkerOptions {
         self
     }
 
-    /// Joins rooms through this transport, in place of LiveKit's media library. It is opened when a job connects.
+    /// Joins rooms through this transport, in place of the one that [`transport::open`](crate::transport::open) chooses. It is opened when a job connects.
     #[must_use]
     pub fn transport(
         mut self,
@@ -427,28 +415,4 @@ impl WorkerOptions {
 
 pub(crate) fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-fn default_transport() -> Result<Arc<dyn RoomTransport>, TransportError> {
-    Ok(Arc::new(LivekitTransport::open(None)?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_without_limit_is_a_moment_far_away_and_no_overflow() {
-        let day = Duration::from_secs(24 * 3600);
-        assert!(after(Duration::MAX) > Instant::now() + 365 * day);
-        let soon = after(day);
-        assert!(soon > Instant::now() && soon <= Instant::now() + day);
-        let timing = WorkerTiming {
-            session_end_timeout: Duration::MAX,
-            ..WorkerTiming::default()
-        };
-        assert_eq!(timing.shutdown_budget(), Duration::MAX);
-        let default = WorkerTiming::default().shutdown_budget();
-        assert_eq!(default, Duration::from_secs(15 + 60 + 300 + 5 + 10 + 1));
-    }
 }

@@ -414,7 +414,8 @@ impl ServerApi {
         let mut rooms = self.list_rooms(&[]).await?;
         rooms.sort_by_key(|room| {
             (
-                room.creation_time_ms.max(room.creation_time * 1000),
+                room.creation_time_ms
+                    .max(room.creation_time.saturating_mul(1000)),
                 room.name.clone(),
             )
         });

@@ -85,6 +85,9 @@ impl Default for RetryPolicy {
     }
 }
 
+/// Instants have an end, so this is as good as for ever: a longer wait would overflow them.
+pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3_600);
+
 /// How many times the longest wait of its own a policy lets a provider ask for.
 const RETRY_AFTER_LIMIT: u32 = 10;
 
@@ -172,6 +175,6 @@ impl RetryPolicy {
             .mul_f64(1.0 - jitter * fastrand::f64());
         let asked = error.retry_after.unwrap_or_default();
         let most = self.max_delay.saturating_mul(RETRY_AFTER_LIMIT);
-        Some(own.max(asked.min(most)))
+        Some(own.max(asked.min(most)).min(LONGEST))
     }
 }

@@ -138,3 +138,40 @@ async fn is_gone(mark: &std::path::Path) -> bool {
     }
     false
 }
+
+/// A program that says this, and then neither more nor ends.
+#[cfg(unix)]
+fn stuck(says: &str) -> (EspeakNg, std::path::PathBuf) {
+    use std::os::unix::fs::PermissionsExt;
+
+    let name = format!("listenkit-stuck-{}-{}", std::process::id(), says.len());
+    let path = std::env::temp_dir().join(name);
+    std::fs::write(
+        &path,
+        format!("#!/bin/sh\nprintf '{says}'\nexec sleep 30\n"),
+    )
+    .unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let voice = voice(|options| {
+        options.program = path.clone();
+        options.deadline = Duration::from_millis(300);
+    });
+    (voice, path)
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_program_that_stands_still_is_given_up_in_time() {
+    for (says, kind) in [
+        ("", ErrorKind::Timeout),
+        ("no WAV at all", ErrorKind::Malformed),
+    ] {
+        let (voice, program) = stuck(says);
+        let began = Instant::now();
+        let error = say(&voice, "Hello.").await.unwrap_err();
+        std::fs::remove_file(program).unwrap();
+        assert_eq!(error.kind, kind, "{error}");
+        // The program sleeps for 30 s, and 60 deadlines are 18 s.
+        assert!(began.elapsed() < Duration::from_secs(10));
+    }
+}

@@ -453,3 +453,41 @@ async fn position_and_dropped_are_all_that_came() {
         }
     }
 }
+
+/// A sink that cannot even fail.
+struct Crashing;
+
+#[async_trait::async_trait]
+impl AudioSink for Crashing {
+    fn sample_rate(&self) -> u32 {
+        RATE
+    }
+
+    fn channels(&self) -> u32 {
+        1
+    }
+
+    async fn capture(&self, _: &AudioFrame) -> Result<(), TransportError> {
+        panic!("a sink that panics")
+    }
+
+    fn queued(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn clear(&self) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_panics_ends_its_utterance() {
+    let playout = Playout::new(Arc::new(Crashing), PlayoutOptions::default());
+    let (sender, receiver) = mpsc::channel(4);
+    sender.try_send(audio(ramp(0, of_ms(100)))).unwrap();
+    let utterance = playout.play(receiver);
+    let played = tokio::time::timeout(ms(1_000), utterance.finished())
+        .await
+        .expect("it ends");
+    assert!(played.interrupted);
+    assert_eq!(played.position, Duration::ZERO);
+    assert!(!utterance.started().await);
+}

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use listenkit_session::transport::{
     Connection, DataOptions, DataPacket, RoomEvent, RoomTransport, RpcError, TextMessage,
-    TextOptions,
+    TextOptions, TransportError,
 };
 use rooms::{SOON, Server, arrived, event, fresh};
 
@@ -37,12 +37,13 @@ async fn text(connection: &mut Connection) -> TextMessage {
 async fn data(from: &Connection, to: &mut Connection) {
     let receiver = to.room.local_participant().identity;
     let sender = from.room.local_participant().identity;
-    let cases: [(&[u8], Option<&str>, bool, bool); 5] = [
+    let cases: [(&[u8], Option<&str>, bool, bool); 6] = [
         (&[0, 159, 146, 150], Some("binary"), true, true),
         (b"", Some("empty"), true, true),
         (b"no topic", None, true, false),
         (b"lossy", Some("lossy"), false, true),
         (&[7; 14_000], Some("large"), true, true),
+        (&[8; 60_000], Some("largest"), true, true),
     ];
     for (payload, topic, reliable, is_addressed) in cases {
         let options = DataOptions {
@@ -64,6 +65,12 @@ async fn data(from: &Connection, to: &mut Connection) {
         assert_eq!(got.topic.filter(|t| !t.is_empty()).as_deref(), topic);
         assert_eq!(got.identity.as_deref(), Some(sender.as_str()));
     }
+    // What data channels carry is 64 000 bytes, the packet around the payload counted.
+    let refused = from
+        .room
+        .publish_data(&[9; 64_000], &DataOptions::default())
+        .await;
+    assert!(matches!(refused, Err(TransportError::Refused { .. })));
 }
 
 /// What one says in texts.

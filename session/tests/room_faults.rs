@@ -1,4 +1,5 @@
-//! What every transport makes of a server and a network that fail, on the double, which can be told to.
+//! What every transport makes of a server and a network that fail. Signalling is cut on its way to any server; other faults need the double, which can
+//! be told to have them.
 
 #[macro_use]
 #[path = "common/rooms.rs"]
@@ -13,7 +14,9 @@ use listenkit_session::transport::{
     TextOptions,
 };
 use listenkit_test_server::{Network, Options};
-use rooms::{RATE, SOON, Server, Speaker, amplitude_at, event, fresh, pair, subscribed, voice};
+use rooms::{
+    RATE, SOON, Server, Speaker, Wire, amplitude_at, arrived, event, fresh, pair, subscribed, voice,
+};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
@@ -105,9 +108,13 @@ async fn numbers(connection: &mut Connection, last: u32) -> Vec<u32> {
 }
 
 async fn a_cut_signal_is_resumed_and_costs_nothing(transport: &dyn RoomTransport) {
-    let server = Server::start_double(Options::default()).await;
+    let server = Server::start().await;
+    let wires = (Wire::to(&server).await, Wire::to(&server).await);
     let room = fresh("cut");
-    let (mut alice, mut bob) = pair(&server, transport, &room).await;
+    let mut alice = wires.0.join(&server, transport, "alice", &room).await;
+    let mut bob = wires.1.join(&server, transport, "bob", &room).await;
+    arrived(&mut alice, "bob").await;
+    arrived(&mut bob, "alice").await;
     let track = alice
         .room
         .publish_audio(&voice(50))
@@ -140,7 +147,7 @@ async fn a_cut_signal_is_resumed_and_costs_nothing(transport: &dyn RoomTransport
     });
     sleep(Duration::from_millis(100)).await;
     let cut = Instant::now();
-    server.double().cut_signal(&room, "alice").await;
+    wires.0.cut();
     reconnecting(&mut alice).await;
     reconnected(&mut alice).await;
     println!("resumed after {:?}", cut.elapsed());
@@ -160,7 +167,7 @@ async fn a_cut_signal_is_resumed_and_costs_nothing(transport: &dyn RoomTransport
     until_heard(&mut frames, 16_000).await;
 
     // The listener's turn: its track goes on under the same id.
-    server.double().cut_signal(&room, "bob").await;
+    wires.1.cut();
     reconnecting(&mut bob).await;
     reconnected(&mut bob).await;
     until_heard(&mut frames, 16_000).await;
@@ -178,11 +185,15 @@ async fn a_cut_signal_is_resumed_and_costs_nothing(transport: &dyn RoomTransport
 }
 
 async fn what_changed_during_a_cut_is_known_after_it(transport: &dyn RoomTransport) {
-    let server = Server::start_double(Options::default()).await;
+    let server = Server::start().await;
+    let wire = Wire::to(&server).await;
     let room = fresh("missed");
-    let (alice, mut bob) = pair(&server, transport, &room).await;
-    server.double().faults().set_refuse_signal(true);
-    server.double().cut_signal(&room, "bob").await;
+    let mut alice = server.join(transport, "alice", &room).await;
+    let mut bob = wire.join(&server, transport, "bob", &room).await;
+    arrived(&mut alice, "bob").await;
+    arrived(&mut bob, "alice").await;
+    wire.refuse(true);
+    wire.cut();
     reconnecting(&mut bob).await;
     alice
         .room
@@ -196,7 +207,7 @@ async fn what_changed_during_a_cut_is_known_after_it(transport: &dyn RoomTranspo
         .expect("published");
     let _speaker = Speaker::start(track, 440.0);
     sleep(Duration::from_millis(500)).await;
-    server.double().faults().set_refuse_signal(false);
+    wire.refuse(false);
     let (mut sid, mut is_back) = (None, false);
     until_within(&mut bob, "return and subscription", RESTORED, |e| {
         match e {
@@ -224,13 +235,18 @@ async fn what_changed_during_a_cut_is_known_after_it(transport: &dyn RoomTranspo
 }
 
 async fn a_cut_longer_than_the_resume_window_is_a_new_session(transport: &dyn RoomTransport) {
+    // A real server's window begins when the media is gone, too, and no client of ours gives that up by itself.
     let options = Options {
         resume_window: Duration::from_millis(300),
         ..Options::default()
     };
     let server = Server::start_double(options).await;
+    let wire = Wire::to(&server).await;
     let room = fresh("window");
-    let (mut alice, mut bob) = pair(&server, transport, &room).await;
+    let mut alice = wire.join(&server, transport, "alice", &room).await;
+    let mut bob = server.join(transport, "bob", &room).await;
+    arrived(&mut alice, "bob").await;
+    arrived(&mut bob, "alice").await;
     let track = alice
         .room
         .publish_audio(&voice(50))
@@ -239,16 +255,16 @@ async fn a_cut_longer_than_the_resume_window_is_a_new_session(transport: &dyn Ro
     let speaker = Speaker::start(track, 440.0);
     subscribed(&mut bob, "alice").await;
     let before = alice.room.local_participant().sid;
-    server.double().faults().set_refuse_signal(true);
-    server.double().cut_signal(&room, "alice").await;
+    wire.refuse(true);
+    wire.cut();
     reconnecting(&mut alice).await;
     assert!(!alice.room.is_connected());
-    event(&mut bob.events, "leave", |e| match e {
+    until_within(&mut bob, "leave", RESTORED, |e| match e {
         RoomEvent::ParticipantDisconnected { participant, .. } => Some(participant.identity),
         _ => None,
     })
     .await;
-    server.double().faults().set_refuse_signal(false);
+    wire.refuse(false);
     reconnected(&mut alice).await;
     // Another participant to the server, the same to the application: its tracks are published again, its events go on.
     let sid = subscribed(&mut bob, "alice").await;

@@ -340,6 +340,37 @@ async fn what_happens_while_disconnected_is_told_after_the_next_registration() {
 }
 
 #[tokio::test]
+async fn what_a_dead_connection_does_not_take_is_told_on_the_next_one() {
+    // More than the system's buffers take, less than a message may have.
+    let words = "w".repeat(15 << 20);
+    let mut server = FakeServer::start().await;
+    let (tell, mut told) = mpsc::unbounded_channel::<JobContext>();
+    let last = words.clone();
+    let mut options = task_options(&server.url(), move |job: JobContext| {
+        tell.send(job.clone()).unwrap();
+        let last = last.clone();
+        async move {
+            job.ended().await;
+            Err(last.into())
+        }
+    });
+    options.timing.heartbeat = Duration::from_secs(3);
+    let (handle, running) = start(options);
+    let mut worker = server.register().await;
+    worker.run_job("AJ_1", "").await;
+    let job = told.recv().await.unwrap();
+    worker.fall_silent();
+    tokio::time::sleep(200 * MS).await;
+    job.shutdown("done");
+    handle.wait_for(|info| info.active_jobs == 0).await.unwrap();
+    let mut next = server.register().await;
+    let (id, status, error) = next.job_status().await;
+    assert_eq!((id.as_str(), status), ("AJ_1", JobStatus::JsFailed));
+    assert!(error == words, "{} bytes", error.len());
+    end(&handle, running).await;
+}
+
+#[tokio::test]
 async fn a_first_message_that_is_no_registration_is_a_failed_try() {
     let mut server = FakeServer::start().await;
     let (handle, running) = start(task_options(&server.url(), until_ended));
@@ -484,6 +515,10 @@ async fn the_shutdown_waits_for_each_stage_no_longer_than_allowed() {
             let _connection = job.connect(AutoSubscribe::All).await?;
             job.add_session_close(async |_| std::future::pending().await);
             job.add_shutdown_callback(async |_| panic!("in a callback"));
+            job.add_shutdown_callback(|reason| {
+                assert!(reason.is_empty(), "before a callback's future");
+                async {}
+            });
             job.add_shutdown_callback(async |_| std::future::pending().await);
             job.add_shutdown_callback(async move |reason| drop(tell.send(reason)));
             std::future::pending().await
@@ -519,6 +554,62 @@ async fn the_shutdown_waits_for_each_stage_no_longer_than_allowed() {
     let (_, status, _) = worker.job_status().await;
     assert_eq!(status, JobStatus::JsSuccess);
     end(&handle, running).await;
+}
+
+#[tokio::test]
+async fn a_join_that_was_given_up_can_be_tried_again_and_keeps_no_job_open() {
+    let mut server = FakeServer::start().await;
+    let room = FakeTransport::default();
+    room.hang(2);
+    let transport = room.clone();
+    let options = task_options(&server.url(), |job: JobContext| async move {
+        let join = || tokio::time::timeout(50 * MS, job.connect(AutoSubscribe::All));
+        assert!(join().await.is_err(), "the first join hangs");
+        if job.job().metadata == "again" {
+            assert!(join().await.is_err(), "the second join hangs");
+            join().await??;
+            job.shutdown("joined in the end");
+        }
+        // Otherwise there is no room, and the job ends with its entrypoint.
+        Ok(())
+    })
+    .transport(move || Ok(Arc::new(transport.clone())));
+    let (handle, running) = start(options);
+    let mut worker = server.register().await;
+    worker.run_job("AJ_1", "again").await;
+    let (_, status, error) = worker.job_status().await;
+    assert_eq!(status, JobStatus::JsSuccess, "{error}");
+    assert_eq!(room.joined().len(), 1);
+    room.hang(1);
+    worker.run_job("AJ_2", "once").await;
+    let (_, status, error) = worker.job_status().await;
+    assert_eq!(status, JobStatus::JsSuccess, "{error}");
+    end(&handle, running).await;
+}
+
+#[tokio::test]
+async fn a_job_that_waits_for_its_slot_when_the_worker_is_killed_has_failed() {
+    let mut server = FakeServer::start().await;
+    // The prewarm goes on until the test is over, so no slot is ever ready.
+    let (over, wait) = std::sync::mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    let options = task_options(&server.url(), until_ended).prewarm(move |_| {
+        let _ = wait.lock().unwrap().recv();
+        Ok(())
+    });
+    let (handle, running) = start(options);
+    let mut worker = server.register().await;
+    worker.offer("AJ_1", "");
+    assert!(worker.availability().await.available);
+    worker.assign("AJ_1", "");
+    handle.wait_for(|info| info.active_jobs == 1).await.unwrap();
+    handle.kill();
+    let (id, status, error) = worker.job_status().await;
+    assert_eq!((id.as_str(), status), ("AJ_1", JobStatus::JsFailed));
+    assert!(error.contains("killed"), "{error}");
+    drop(over);
+    let ended = tokio::time::timeout(PATIENCE, running).await;
+    ended.expect("it ends").unwrap().unwrap();
 }
 
 #[tokio::test]

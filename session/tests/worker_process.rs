@@ -64,6 +64,18 @@ async fn agent(job: JobContext) -> Outcome {
             std::thread::sleep(Duration::from_secs(600));
             Ok(())
         }
+        // One thread is left for the pings and for the job's end.
+        "block" => {
+            std::thread::spawn({
+                let job = job.clone();
+                move || {
+                    std::thread::sleep(300 * MS);
+                    job.shutdown("the room is empty");
+                }
+            });
+            std::thread::sleep(Duration::from_secs(600));
+            Ok(())
+        }
         "eat" => {
             let mut eaten = Vec::new();
             loop {
@@ -90,6 +102,9 @@ fn options(url: &str) -> WorkerOptions {
         .prewarm(|process| {
             if std::env::var_os("FAIL_PREWARM").is_some() {
                 return Err("the words of the prewarm".into());
+            }
+            if std::env::var_os("HANG_PREWARM").is_some() {
+                std::thread::sleep(Duration::from_secs(600));
             }
             process.insert(std::process::id());
             Ok(())
@@ -316,6 +331,19 @@ async fn a_job_that_does_not_end_is_cancelled_and_one_that_does_not_listen_is_ki
 }
 
 #[tokio::test]
+async fn a_job_ends_beside_an_entrypoint_that_blocks_its_thread() {
+    let mut server = FakeServer::start().await;
+    let mut options = options(&server.url());
+    options.process_command.as_mut().unwrap().env = vec![("ENTRYPOINT_MS".into(), "100".into())];
+    let (handle, running) = start(options);
+    let mut worker = server.register().await;
+    // It ends by itself, so the worker has set no deadline; and its process answers pings.
+    let (status, error) = outcome(&mut worker, "AJ_1", "block").await;
+    assert_eq!(status, JobStatus::JsSuccess, "{error}");
+    end(&handle, running).await;
+}
+
+#[tokio::test]
 async fn a_prewarm_that_fails_fails_the_job_with_its_words() {
     let mut server = FakeServer::start().await;
     let mut options = options(&server.url());
@@ -395,6 +423,10 @@ struct WorkerProcess {
 
 impl WorkerProcess {
     fn start(url: &str) -> Self {
+        Self::start_with(url, &[])
+    }
+
+    fn start_with(url: &str, env: &[(&str, &str)]) -> Self {
         let mut child = std::process::Command::new(std::env::current_exe().unwrap())
             .args([
                 "worker_process",
@@ -403,6 +435,7 @@ impl WorkerProcess {
                 "--test-threads=1",
             ])
             .env("WORKER_FOR_SIGNALS", url)
+            .envs(env.iter().copied())
             .stdout(std::process::Stdio::piped())
             .spawn()
             .unwrap();
@@ -473,11 +506,39 @@ async fn jobs_end_when_their_worker_is_killed() {
     let process = WorkerProcess::start(&server.url());
     let mut worker = server.register().await;
     worker.run_job("AJ_1", "wait").await;
-    let parent = process.child.id();
-    let jobs = processes(|of, _| of == parent);
+    let jobs = processes_of(&process);
     assert!(!jobs.is_empty() || !cfg!(target_os = "linux"));
-    signal(process.child.id(), Signal::KILL);
-    process.end().await;
+    kill_and_wait_for_the_end_of(process, &jobs).await;
+}
+
+#[tokio::test]
+async fn a_process_that_prewarms_for_ever_ends_when_its_worker_is_killed() {
+    let mut server = FakeServer::start().await;
+    let process = WorkerProcess::start_with(&server.url(), &[("HANG_PREWARM", "1")]);
+    let mut worker = server.register().await;
+    worker.offer("AJ_1", "wait");
+    assert!(worker.availability().await.available);
+    worker.assign("AJ_1", "wait");
+    let start = Instant::now();
+    let mut jobs = Vec::new();
+    while jobs.is_empty() && cfg!(target_os = "linux") {
+        assert!(start.elapsed() < PATIENCE, "a process for the job starts");
+        tokio::time::sleep(20 * MS).await;
+        jobs = processes_of(&process);
+    }
+    // Until it has reached its prewarm; the worker kills it after ten seconds only.
+    tokio::time::sleep(1000 * MS).await;
+    kill_and_wait_for_the_end_of(process, &jobs).await;
+}
+
+fn processes_of(worker: &WorkerProcess) -> Vec<u32> {
+    let parent = worker.child.id();
+    processes(|of, _| of == parent)
+}
+
+async fn kill_and_wait_for_the_end_of(worker: WorkerProcess, jobs: &[u32]) {
+    signal(worker.child.id(), Signal::KILL);
+    worker.end().await;
     let start = Instant::now();
     while !processes(|_, command| command.contains("job_process"))
         .iter()

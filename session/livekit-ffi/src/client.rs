@@ -22,6 +22,10 @@ const OLDEST: Version = Version(0, 12, 74);
 /// First minor version that was not looked at.
 const UNKNOWN: Version = Version(0, 14, 0);
 
+/// First number of our calls. A request without a number gets the library's next one for its callback, counted from 1 together with the handles: ours are
+/// far from those, so that no such callback is taken for the answer to a call.
+const FIRST_CALL: u64 = 1 << 32;
+
 static CLIENT: OnceLock<Client> = OnceLock::new();
 
 /// Why the library is not open.
@@ -187,7 +191,7 @@ impl Client {
             path: file,
             version: version.unwrap_or_default(),
             process: std::process::id(),
-            next_call: AtomicU64::new(1),
+            next_call: AtomicU64::new(FIRST_CALL),
         };
         Ok(CLIENT.get_or_init(|| client))
     }

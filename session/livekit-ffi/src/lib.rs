@@ -19,9 +19,11 @@ mod library;
 mod locate;
 mod logs;
 pub mod messages;
+mod redact;
 mod router;
 
 pub use client::{Call, CallError, Client, OpenError, RequestError};
 pub use handle::{Handle, Incoming};
 pub use locate::{LIBRARY_PATH_VARIABLE, find, library_file_name};
+pub use redact::without_tokens;
 pub use router::{Pcm, RoomInput};

@@ -4,6 +4,7 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread;
 
 use crate::messages::{LogBatch, LogLevel};
+use crate::redact::without_tokens;
 
 /// Batches that may wait. When more come, they are dropped and counted.
 const WAITING: usize = 64;
@@ -33,7 +34,8 @@ impl Logs {
 }
 
 fn write(record: &crate::messages::LogRecord) {
-    let (from, message) = (record.target.as_str(), record.message.as_str());
+    // The library warns of a failed join in the server's words, and those have the token in them.
+    let (from, message) = (record.target.as_str(), without_tokens(&record.message));
     match LogLevel::try_from(record.level) {
         Ok(LogLevel::LogError) => tracing::error!(target: "livekit", from, "{message}"),
         Ok(LogLevel::LogWarn) => tracing::warn!(target: "livekit", from, "{message}"),

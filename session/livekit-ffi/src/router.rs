@@ -120,7 +120,9 @@ impl Router {
 
     pub(crate) fn forget_room(&self, room: u64) {
         lock(&self.rooms).remove(&room);
-        lock(&self.unclaimed).remove(&room);
+        // Events that nobody took have handles; dropping one calls the library, so not under the lock.
+        let unclaimed = lock(&self.unclaimed).remove(&room);
+        drop(unclaimed);
         lock(&self.readers).retain(|_, of| *of != room);
     }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use listenkit_livekit_ffi::messages::{GetStatsRequest, Request};
 use listenkit_livekit_ffi::{Client, OpenError};
 
 struct Directory(PathBuf);
@@ -100,4 +101,16 @@ fn what_cannot_be_used_is_refused_with_its_reason() {
     let other = stub(&directory.0, "other", Some("0.13.2"));
     let error = Client::open(Some(&other)).expect_err("there can be only one");
     assert!(matches!(error, OpenError::Another { .. }), "{error}");
+
+    // The library numbers callbacks by itself, from 1, where a request has no number.
+    let mut number = 0;
+    let refused = client.call(|id| {
+        number = id;
+        Request::GetStats(GetStatsRequest {
+            track_handle: 0,
+            request_async_id: Some(id),
+        })
+    });
+    assert!(refused.is_err(), "the stub refuses everything");
+    assert!(number > u64::from(u32::MAX), "{number}");
 }

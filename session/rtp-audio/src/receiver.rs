@@ -402,17 +402,8 @@ impl Receiver {
             // So much silence was too much, if it was not RTP time that went backwards.
             let excess = u32::try_from(-missing).map_or(stream.filled, |m| m.min(stream.filled));
             stream.debt = stream.debt.saturating_add(excess).min(LONG);
-            stream.filled -= excess;
-            stream.end = time.wrapping_sub(stream.filled);
         }
         let mut missing = u32::try_from(missing).unwrap_or(0);
-        if lost == 0 && missing > 0 {
-            // Too much was given before, so it is not missing now: the network's jitter while the sender pauses.
-            let paid = missing.min(stream.debt);
-            stream.debt -= paid;
-            stream.end = stream.end.wrapping_add(paid);
-            missing -= paid;
-        }
         missing -= missing % self.decoder.step();
         let each = u64::from(stream.ticks.max(480));
         let concealed =

@@ -190,9 +190,8 @@ impl Sender {
 
     /// A packet that says that there is a pause, for a transport that wants to be heard of now and then while nothing is encoded. One byte: how long it is, and no frames. Costs
     /// nothing and changes nothing.
-    pub fn reminder(&mut self) -> &[u8] {
-        // One frame, so that the byte stands alone (RFC 6716, section 3.2.2).
-        self.payload[0] &= !3;
+    pub fn reminder(&self) -> &[u8] {
+        // The encoder puts one frame into a packet, so the byte stands alone (RFC 6716, section 3.2.2).
         &self.payload[..1]
     }
 

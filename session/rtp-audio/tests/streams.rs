@@ -216,9 +216,53 @@ fn while_the_sender_pauses_the_time_goes_on() {
     );
     assert_eq!(heard.count(Kind::Concealed), 0);
     // Between the sender's packets the background goes on: neither nothing nor speech.
-    let quiet = &heard.samples[2 * 16_000..][..8_000];
-    let power: f64 = quiet.iter().map(|&s| f64::from(s).powi(2)).sum::<f64>() / 8_000.0;
-    assert!((1.0..200.0).contains(&power.sqrt()), "{}", power.sqrt());
+    for quiet in heard.samples[2 * 16_000..][..12_800].chunks(320) {
+        let power: f64 = quiet.iter().map(|&s| f64::from(s).powi(2)).sum::<f64>() / 320.0;
+        assert!((1.0..200.0).contains(&power.sqrt()), "{}", power.sqrt());
+    }
+}
+
+#[test]
+fn silence_after_late_speech_is_in_time_for_two_seconds() {
+    // 600 ms late in one go; then the sender pauses. The end of a turn is not to wait until the silence that was given meanwhile is taken back.
+    let mut datagrams = sent(&packets("silk"), 960);
+    for datagram in &mut datagrams[40..70] {
+        datagram.arrives = ms(1_400);
+    }
+    let mut pause = datagrams.last().expect("packets").clone();
+    pause.sequence += 1;
+    pause.time = pause.time.wrapping_add(960);
+    pause.arrives += ms(20);
+    pause.payload.truncate(1);
+    datagrams.push(pause);
+    let heard = play(&mut receiver(16_000, 1), datagrams, ms(30_000));
+    let after = heard.blocks.iter().filter(|block| block.1 > ms(2_020));
+    let times: Vec<Duration> = after.map(|block| block.1).collect();
+    for (nth, at) in times[..190].iter().enumerate() {
+        assert_eq!(
+            *at,
+            ms(2_040) + ms(20) * (nth as u32 / 2),
+            "block {nth} of the pause"
+        );
+    }
+    assert!(
+        (2_990..=3_000).contains(&heard.blocks.len()),
+        "{}",
+        heard.blocks.len()
+    );
+}
+
+#[test]
+fn losses_are_concealed_after_a_long_stall_too() {
+    let mut datagrams = sent(&packets("silk"), 960);
+    for datagram in &mut datagrams[10..80] {
+        datagram.arrives = ms(1_610);
+    }
+    datagrams.remove(90);
+    let heard = play(&mut receiver(16_000, 1), datagrams, ms(2_000));
+    assert_eq!(heard.count(Kind::Heard), 198);
+    let late = heard.blocks.iter().filter(|block| block.1 > ms(1_700));
+    assert_eq!(late.filter(|block| block.0 == Kind::Concealed).count(), 2);
 }
 
 #[test]

@@ -141,6 +141,7 @@ async fn speak(
     // Its end tells the reason, so a pipe that broke is not yet an error.
     let write = async move {
         let _ = stdin.write_all(text.as_bytes()).await;
+        Ok(())
     };
     let read = async {
         let mut reader = PcmReader::wav();
@@ -171,10 +172,11 @@ async fn speak(
         let _ = tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await;
         text
     };
-    let (result, (), complaint) = tokio::join!(read, write, async {
-        timeout(deadline * 60, complaint).await.unwrap_or_default()
-    });
-    result?;
+    // A reader that gives up does not wait for the rest: the process may stand still.
+    let ((), (), complaint) = tokio::try_join!(read, write, async {
+        let limit = deadline.saturating_mul(60);
+        Ok(timeout(limit, complaint).await.unwrap_or_default())
+    })?;
     let status = timeout(deadline, child.wait()).await.map_err(late)?;
     let status = status.map_err(broken)?;
     if status.success() {

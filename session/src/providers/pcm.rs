@@ -133,7 +133,11 @@ impl PcmReader {
                         "the WAV has format {tag} with {bits} bits: ask for 16-bit PCM"
                     ));
                 }
-                format = Some((word(body + 4), u32::from(half(body + 2))));
+                let channels = u32::from(half(body + 2));
+                if channels == 0 {
+                    return Err("the WAV has no channels".into());
+                }
+                format = Some((word(body + 4), channels));
             }
             at = body + len + len % 2;
             if at > HEADER_LIMIT {
@@ -227,5 +231,8 @@ mod tests {
                 .contains("format 3")
         );
         assert!(PcmReader::wav().push(&[b'R'; 0]).unwrap().is_none());
+        let mut silent = wav(&[1, 2], 16_000, 1);
+        silent[22] = 0;
+        assert!(read(PcmReader::wav(), &silent, 64).is_err());
     }
 }

@@ -335,8 +335,9 @@ async fn recover(
 ) {
     let Some(first) = inner.upgrade() else { return };
     let interval = first.options.recovery_interval;
-    let limit =
-        first.options.retry.timeout + audio.as_ref().map(AudioFrame::duration).unwrap_or_default();
+    let length = audio.as_ref().map(AudioFrame::duration);
+    let limit = first.options.retry.timeout;
+    let limit = limit.saturating_add(length.unwrap_or_default());
     let stt = Arc::clone(&first.stts[index].stt);
     drop(first);
     loop {

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::adapter::mono;
 use super::{FailedSegment, SttCommand, SttEvent, SttInput, SttStream, Transcript};
+use crate::retry::LONGEST;
 use crate::{AudioFrame, ErrorKind, ProviderError};
 
 /// Commands and events that may wait, as in the adapter of utterance recognisers.
@@ -56,7 +57,8 @@ pub(super) struct RelayOptions {
 }
 
 /// Opens a relayed stream. Must be called within a tokio runtime.
-pub(super) fn open(source: Box<dyn Source>, options: RelayOptions) -> SttStream {
+pub(super) fn open(source: Box<dyn Source>, mut options: RelayOptions) -> SttStream {
+    options.timeout = options.timeout.min(LONGEST);
     let (input, commands) = SttInput::channel(INPUT_CAPACITY);
     let (out, events) = mpsc::channel(EVENT_CAPACITY);
     let relay = Relay {

@@ -208,7 +208,7 @@ impl Utterance {
         {
             return (**played).clone();
         }
-        // The task is gone without a word: its runtime is shutting down.
+        // Cannot be: this handle keeps the sender, and the task says that it is done even when it panics.
         let shared = &self.0.0;
         shared
             .score()
@@ -637,6 +637,16 @@ impl Player {
 
     fn values(&self, duration: Duration) -> usize {
         samples(duration, self.rate) as usize * self.channels as usize
+    }
+}
+
+/// A sink that panics ends its utterance: who waits for it is told.
+impl Drop for Player {
+    fn drop(&mut self) {
+        let is_done = matches!(*self.shared.state.borrow(), State::Done { .. });
+        if !is_done {
+            self.conclude(End::Stopped);
+        }
     }
 }
 

@@ -26,7 +26,7 @@ use super::metrics::Metrics;
 use super::options::{Options, SessionError};
 use super::session::{AgentSession, AudioInput, Handle, Phase, SessionIo, Shared, Source as Audio};
 use super::speeches::{Mouth, Plan, STOP_LIMIT, Speech};
-use crate::tts::{Playout, PlayoutOptions};
+use crate::tts::{Playout, PlayoutOptions, Utterance};
 use crate::{ChatMessage, ErrorKind, ProviderError, Role};
 
 /// Without audio for this long, the core is told the time.
@@ -52,7 +52,8 @@ pub(super) struct Conductor {
     early_due: Option<u64>,
     /// Turns that wait for the agent's hook, the first of which may be running.
     hooks: VecDeque<HookJob>,
-    hook: Option<JoinHandle<()>>,
+    /// The one that runs, and what the user said.
+    hook: Option<(JoinHandle<()>, ChatMessage)>,
     /// Changes with the history.
     revision: u64,
     user: UserState,
@@ -191,6 +192,7 @@ impl Conductor {
                     self.audio = Audio::Over;
                     self.ear.end_input();
                 }
+                self.release_claim();
             }
         }
     }
@@ -260,6 +262,7 @@ impl Conductor {
             Command::ClearTurn => {
                 self.ear.clear();
                 self.early = None;
+                self.release_claim();
             }
             Command::AudioAge(age) => self.ear.audio_age(age),
             Command::Expect(expectation) => {
@@ -271,6 +274,12 @@ impl Conductor {
                 }
             }
             Command::SetHistory(history) => {
+                if let Some(speech) = &mut self.mouth.current
+                    && speech.audible_at.is_some()
+                {
+                    // Places in the old history mean nothing in the new one.
+                    speech.history_at = history.len();
+                }
                 *self.shared.history() = history;
                 self.revision += 1;
             }
@@ -281,6 +290,7 @@ impl Conductor {
                     *muted = false;
                     // What was said before is over.
                     self.ear.flush();
+                    self.release_claim();
                 }
             }
             Command::Mute(on) => {
@@ -317,7 +327,8 @@ impl Conductor {
         {
             tracing::warn!(speech = speech.handle.id(), "the playout did not stop");
             let handle = speech.handle.clone();
-            self.finish_current(&handle, String::new(), true);
+            let heard = speech.utterance.as_ref().map(Utterance::heard);
+            self.finish_current(&handle, heard.unwrap_or_default(), true);
         }
     }
 
@@ -595,21 +606,26 @@ impl Conductor {
 
     async fn leave(mut self) {
         let limit = self.options.close_timeout;
+        // A hook that still runs is given up. What the user said is not.
+        if let Some((task, message)) = self.hook.take() {
+            task.abort();
+            self.add_message(message);
+        }
+        for job in std::mem::take(&mut self.hooks) {
+            self.add_message(job.message);
+        }
         // What the user said last is stored with the words there are.
         while let Some(event) = self.ear.try_recognised() {
             self.ear.on_stt(event);
         }
-        self.ear.cancel();
+        self.ear.cancel().await;
         self.settle();
-        for job in std::mem::take(&mut self.hooks) {
-            self.add_message(job.message);
-        }
         if let Some(speech) = &self.mouth.current {
             let heard = speech.utterance.as_ref().map(|utterance| utterance.heard());
             let handle = speech.handle.clone();
             self.finish_current(&handle, heard.unwrap_or_default(), true);
         }
-        for task in [self.enter.take(), self.hook.take()].into_iter().flatten() {
+        if let Some(task) = self.enter.take() {
             task.abort();
         }
         if let Some(handle) = self.handle.upgrade() {
@@ -619,23 +635,41 @@ impl Conductor {
                 tracing::warn!("on_exit failed or took too long");
             }
         }
-        self.inbox.close();
-        while let Ok(message) = self.inbox.try_recv() {
-            // What was asked for too late is answered all the same, by dropping it.
-            match message {
-                Message::Command(Command::Say { speech, .. } | Command::Reply { speech, .. }) => {
-                    speech.finish(true);
-                }
-                Message::Played(..) | Message::Generated(_) => {}
-                _ => {}
-            }
-        }
+        self.refuse_rest();
         self.set_user_state(UserState::Listening);
         let (reason, error) = self
             .closing
             .take()
             .map_or((CloseReason::Dropped, None), |c| (c.reason, c.error));
         self.emit(SessionEvent::Close { reason, error });
+        self.events = None;
+        self.shared.end();
+    }
+
+    /// Takes no more messages. What was asked for too late is answered all the same, by dropping it.
+    fn refuse_rest(&mut self) {
+        self.inbox.close();
+        while let Ok(message) = self.inbox.try_recv() {
+            if let Message::Command(Command::Say { speech, .. } | Command::Reply { speech, .. }) =
+                message
+            {
+                speech.finish(true);
+            }
+        }
+    }
+}
+
+/// A session whose task panicked, in a provider or here, is over: who waits for it is told.
+impl Drop for Conductor {
+    fn drop(&mut self) {
+        if self.shared.phase() == Phase::Over {
+            return;
+        }
+        self.refuse_rest();
+        self.emit(SessionEvent::Close {
+            reason: CloseReason::Error,
+            error: None,
+        });
         self.events = None;
         self.shared.end();
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 
 use super::{Agent, AgentSession, BoxError, ChatInput, SessionError, TurnReply, UserTurn};
 use crate::transport::Participant;
@@ -73,9 +73,7 @@ impl Dialogue {
     /// # Errors
     /// [`SessionError::NotRunning`] once the session is over.
     pub async fn listen(&mut self, within: Duration) -> Result<Option<String>, SessionError> {
-        let deadline = Instant::now() + within;
-        let next = timeout_at(deadline, self.turns.recv()).await;
-        match next {
+        match timeout(within, self.turns.recv()).await {
             Ok(Some(text)) => Ok(Some(text)),
             Ok(None) => Err(SessionError::NotRunning),
             Err(_) => Ok(None),
@@ -105,7 +103,7 @@ impl Dialogue {
         &mut self,
         within: Duration,
     ) -> Result<Option<Participant>, SessionError> {
-        match tokio::time::timeout(within, self.joined.recv()).await {
+        match timeout(within, self.joined.recv()).await {
             Ok(Some(participant)) => Ok(Some(participant)),
             Ok(None) => Err(SessionError::NotRunning),
             Err(_) => Ok(None),

@@ -89,6 +89,8 @@ pub(super) struct Ear {
     expectation: Expectation,
     /// Missing audio that the core has not been told of yet.
     missing: Duration,
+    /// The user's audio is over, or its track is gone: nothing takes the stream further.
+    deaf: bool,
     /// When the last audio came, real or missing, and where the stream was then.
     anchor: (Instant, SamplePos),
     started: Instant,
@@ -98,6 +100,8 @@ pub(super) struct Ear {
     windows_before: u64,
     position_before: SamplePos,
     refused: bool,
+    /// The core knows something that a new one would not.
+    told: bool,
     /// How old audio is when it comes.
     age: Duration,
     noise: Option<NoiseSuppressor>,
@@ -136,11 +140,13 @@ impl Ear {
             promoted: None,
             expectation: Expectation::Free,
             missing: Duration::ZERO,
+            deaf: false,
             started: now,
             user_speaks: false,
             busy: Duration::ZERO,
             windows_before: 0,
             refused: false,
+            told: false,
             age,
             noise: noise_cancellation.then(NoiseSuppressor::new),
         };
@@ -174,6 +180,7 @@ impl Ear {
         if frame.samples().is_empty() {
             return;
         }
+        self.deaf = false;
         self.settle_missing();
         let frame = match &mut self.noise {
             Some(noise) => {
@@ -192,6 +199,7 @@ impl Ear {
         let now = Instant::now();
         if self.has_vad {
             if self.detector.position() == SamplePos(0)
+                && !self.told
                 && self.detector.format().rate.hz() != frame.sample_rate()
             {
                 self.start_at_rate(frame.sample_rate());
@@ -242,6 +250,7 @@ impl Ear {
 
     /// Audio of the user's is missing.
     pub(super) fn gap(&mut self, duration: Duration) {
+        self.deaf = false;
         self.missing += duration;
         if self.stt.is_stream() {
             self.stt.send(SttCommand::Gap(duration));
@@ -286,6 +295,7 @@ impl Ear {
         if let Input::Expect(expectation) = input {
             self.expectation = expectation;
         }
+        self.told |= !matches!(input, Input::AudioAge(_));
         match self.detector.handle(input) {
             Ok(outputs) => Self::take(
                 outputs,

@@ -10,6 +10,7 @@ use listenkit::{
 
 use super::AgentSession;
 use crate::llm::Llm;
+use crate::retry::LONGEST;
 use crate::stt::SharedStt;
 use crate::transport::TransportError;
 use crate::tts::SharedTts;
@@ -417,6 +418,9 @@ impl AgentSessionBuilder {
                 _ => Endpointing::fixed(min, max),
             }
         });
+        options.close_timeout = options.close_timeout.min(LONGEST);
+        options.user_away_timeout = options.user_away_timeout.map(|it| it.min(LONGEST));
+        options.retry.timeout = options.retry.timeout.min(LONGEST);
         // Says now what is out of range, not when the first audio comes.
         let rate = SampleRate::HZ_16000;
         listenkit::Detector::new(options.detector(rate), silero(rate)?)?;

@@ -40,6 +40,10 @@ pub(super) struct Stream {
     waiting: Duration,
     lost: Duration,
     failures: u32,
+    /// The input is over. Until then, what waits may still be taken.
+    ended: Option<Instant>,
+    /// When the stream that is open was opened.
+    opened: Instant,
 }
 
 enum State {
@@ -138,15 +142,20 @@ impl Recogniser {
 
     /// Whether words may still come though no audio does.
     pub(super) const fn is_ending(&self) -> bool {
-        matches!(self, Self::Stream(stream) if matches!(stream.state, State::Ending(..)))
+        matches!(self, Self::Stream(stream)
+            if stream.ended.is_some() && !matches!(stream.state, State::Over))
     }
 
-    /// What is open is given up, with its audio.
-    pub(super) fn cancel(&mut self) {
+    /// What is open is given up, with its audio: the events that say so are there when this returns.
+    pub(super) async fn cancel(&mut self) {
         match self {
             Self::None => {}
-            Self::Segments { recogniser, .. } => recogniser.cancel(),
-            Self::Stream(stream) => stream.state = State::Over,
+            Self::Segments { recogniser, .. } => {
+                recogniser.cancel();
+                // Nothing is left to wait for: the queue answers at once.
+                recogniser.finish().await;
+            }
+            Self::Stream(stream) => stream.stop(),
         }
     }
 }
@@ -163,6 +172,8 @@ impl Stream {
             waiting: Duration::ZERO,
             lost: Duration::ZERO,
             failures: 0,
+            ended: None,
+            opened: Instant::now(),
         }
     }
 
@@ -210,6 +221,7 @@ impl Stream {
 
     async fn next(&mut self) -> SttEvent {
         loop {
+            self.end_if_taken();
             match &mut self.state {
                 State::Opening(opening) => {
                     let opened = match opening.await {
@@ -219,31 +231,57 @@ impl Stream {
                     match opened {
                         Ok(stream) => {
                             self.state = State::Open(stream);
+                            self.opened = Instant::now();
                             self.empty_backlog();
                         }
                         Err(error) => return self.broken(error),
                     }
                 }
-                State::Open(stream) => match stream.events.recv().await {
-                    Some(SttEvent::Error {
-                        error,
-                        recoverable: false,
-                    }) => return self.broken(error),
-                    Some(event) => {
-                        if matches!(event, SttEvent::Final(_)) {
-                            self.failures = 0;
+                State::Open(stream) => {
+                    // No audio follows that would give the rest another chance.
+                    let rest = self.ended.zip(self.backlog.front().cloned());
+                    let event = match rest {
+                        None => stream.events.recv().await,
+                        Some((limit, command)) => tokio::select! {
+                            event = stream.events.recv() => event,
+                            taken = tokio::time::timeout_at(limit, stream.input.send(command)) => {
+                                match taken {
+                                    Ok(true) => drop(self.backlog.pop_front()),
+                                    Ok(false) => {
+                                        let error = self.failure("the recognition stream takes no more");
+                                        return self.broken(error);
+                                    }
+                                    Err(_) => self.backlog.clear(),
+                                }
+                                continue;
+                            }
+                        },
+                    };
+                    match event {
+                        Some(SttEvent::Error {
+                            error,
+                            recoverable: false,
+                        }) => return self.broken(error),
+                        Some(event) => {
+                            if matches!(event, SttEvent::Final(_)) {
+                                self.failures = 0;
+                            }
+                            if !self.backlog.is_empty() {
+                                self.empty_backlog();
+                            }
+                            return event;
                         }
-                        if !self.backlog.is_empty() {
-                            self.empty_backlog();
+                        None => {
+                            let error = self.failure("the recognition stream ended");
+                            return self.broken(error);
                         }
-                        return event;
                     }
-                    None => {
-                        let error = self.failure("the recognition stream ended");
-                        return self.broken(error);
-                    }
-                },
+                }
                 State::Broken { until } => {
+                    if self.ended.is_some_and(|limit| *until >= limit) {
+                        self.stop();
+                        return SttEvent::EndOfSpeech { at: Duration::ZERO };
+                    }
                     tokio::time::sleep_until(*until).await;
                     self.state = open(&self.stt, &self.options, &self.retry);
                 }
@@ -263,11 +301,32 @@ impl Stream {
     }
 
     fn end_input(&mut self) {
+        self.ended
+            .get_or_insert(Instant::now() + self.retry.timeout);
         self.empty_backlog();
-        let state = std::mem::replace(&mut self.state, State::Over);
-        if let State::Open(SttStream { input, events }) = state {
-            drop(input);
-            self.state = State::Ending(events, Instant::now() + self.retry.timeout);
+        self.end_if_taken();
+    }
+
+    /// Ends the stream's input once the input is over and all of it has been taken.
+    fn end_if_taken(&mut self) {
+        if self.ended.is_none() || !self.backlog.is_empty() {
+            return;
+        }
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Open(SttStream { input, events }) => {
+                drop(input);
+                self.state = State::Ending(events, Instant::now() + self.retry.timeout);
+            }
+            State::Opening(opening) => opening.abort(),
+            ending @ State::Ending(..) => self.state = ending,
+            State::Broken { .. } | State::Over => {}
+        }
+    }
+
+    /// Gives up what is open.
+    fn stop(&mut self) {
+        if let State::Opening(opening) = std::mem::replace(&mut self.state, State::Over) {
+            opening.abort();
         }
     }
 
@@ -276,6 +335,12 @@ impl Stream {
     }
 
     fn broken(&mut self, error: ProviderError) -> SttEvent {
+        // One that has lasted longer than an attempt may take is no failure: many services end streams that hear nothing for a while.
+        let was_open = matches!(self.state, State::Open(_));
+        let lasted = was_open && self.opened.elapsed() > self.retry.timeout;
+        if lasted {
+            self.failures = 0;
+        }
         let doublings = self.failures.min(16);
         let wait = REOPEN
             .saturating_mul(1 << doublings)
@@ -286,7 +351,7 @@ impl Stream {
         };
         SttEvent::Error {
             error,
-            recoverable: false,
+            recoverable: lasted,
         }
     }
 }

@@ -3,7 +3,7 @@
 //! One task follows what happens in the room, another tells the room what happens in the session. Audio takes neither way: the session reads
 //! the track itself.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -191,6 +191,7 @@ impl AgentSession {
             room,
             input,
             linked,
+            met: HashSet::new(),
             hooks: JoinSet::new(),
         };
         tokio::spawn(follower.run(events, self.over()));
@@ -213,6 +214,8 @@ struct Follower {
     room: Arc<dyn Room>,
     input: RoomInputOptions,
     linked: watch::Sender<Linked>,
+    /// Who is there, by sid and identity. Somebody who joined between the connection and the start is in the list and in the events.
+    met: HashSet<(String, String)>,
     hooks: JoinSet<()>,
 }
 
@@ -253,6 +256,9 @@ impl Follower {
 
     /// What follows from an event; gives why the session has to end, if it has.
     async fn on_event(&mut self, event: RoomEvent) -> Option<CloseReason> {
+        if let RoomEvent::ParticipantDisconnected { participant, .. } = &event {
+            self.met.remove(&key(participant));
+        }
         match event {
             RoomEvent::ParticipantConnected(participant) => self.joined(participant).await,
             RoomEvent::ParticipantDisconnected {
@@ -299,6 +305,9 @@ impl Follower {
     async fn joined(&mut self, participant: Participant) {
         if self.linked.borrow().identity.is_none() && self.is_acceptable(&participant) {
             self.link(&participant).await;
+        }
+        if !self.met.insert(key(&participant)) {
+            return;
         }
         if let Some(session) = self.session() {
             let agent = self.agent.clone();
@@ -538,6 +547,10 @@ fn attributes(segment: &str, track: Option<&str>, is_final: bool) -> HashMap<Str
     .into_iter()
     .chain(track)
     .collect()
+}
+
+fn key(participant: &Participant) -> (String, String) {
+    (participant.sid.clone(), participant.identity.clone())
 }
 
 fn is_microphone(track: &Track) -> bool {

@@ -1,11 +1,13 @@
 //! Opens a voice as a stream of text, whichever kind it is.
 
+use std::time::Duration;
+
 use tokio::sync::mpsc;
 
 use crate::tts::{
     SentenceOptions, SentenceStream, SharedTts, TtsCommand, TtsEvent, TtsInput, TtsStream,
 };
-use crate::{ProviderError, RetryPolicy};
+use crate::{ErrorKind, ProviderError, RetryPolicy};
 
 /// A stream into `tts`: its own, or sentence after sentence.
 pub(super) fn open(tts: SharedTts, retry: RetryPolicy) -> TtsStream {
@@ -42,6 +44,7 @@ async fn pass(
             return;
         }
     };
+    let label = tts.label().to_owned();
     let speak = async move {
         while let Some(command) = commands.recv().await {
             let taken = match command {
@@ -54,12 +57,40 @@ async fn pass(
         }
         input.end_input();
     };
-    let hear = async move {
-        while let Some(event) = events.recv().await {
-            if out.send(event).await.is_err() {
-                return;
+    tokio::pin!(speak);
+    let mut is_said = false;
+    loop {
+        let event = tokio::select! {
+            () = &mut speak, if !is_said => {
+                is_said = true;
+                continue;
             }
+            event = next(&mut events, is_said.then_some(retry.timeout)) => event,
+        };
+        let event = match event {
+            Ok(Some(event)) => event,
+            Ok(None) => return,
+            Err(late) => {
+                let message = format!("no audio for {late:?} behind the end of the text");
+                Err(ProviderError::new(&label, ErrorKind::Timeout, message))
+            }
+        };
+        let failed = event.is_err();
+        if out.send(event).await.is_err() || failed {
+            return;
         }
-    };
-    futures_util::future::join(speak, hear).await;
+    }
+}
+
+/// What the voice gives next; the limit, if it gives nothing within it. While text may still come, silence is no failure.
+async fn next(
+    events: &mut mpsc::Receiver<Result<TtsEvent, ProviderError>>,
+    limit: Option<Duration>,
+) -> Result<Option<Result<TtsEvent, ProviderError>>, Duration> {
+    match limit {
+        Some(limit) => tokio::time::timeout(limit, events.recv())
+            .await
+            .map_err(|_| limit),
+        None => Ok(events.recv().await),
+    }
 }

@@ -364,7 +364,7 @@ impl AgentSession {
         let _ = self.send(Command::Expect(expectation));
     }
 
-    /// Recognises an utterance once more that failed.
+    /// Recognises an utterance once more that failed. A session whose recogniser streams cannot, and says so by an error event.
     pub fn resubmit(&self, failed: FailedSegment) {
         let _ = self.send(Command::Resubmit(failed));
     }
@@ -399,6 +399,8 @@ impl AgentSession {
     }
 
     /// Takes nothing new and returns when all that was asked for has been said. What the user says meanwhile is stored and not answered.
+    ///
+    /// The agent's hooks that are running are waited for, too: called and awaited within `on_enter` or `on_user_turn_completed` it never returns.
     pub async fn drain(&self) {
         let (done, drained) = oneshot::channel();
         if self.inner.shared.phase() == Phase::Running {

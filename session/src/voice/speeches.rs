@@ -119,6 +119,10 @@ impl Drop for Speech {
         if let Some(utterance) = &self.utterance {
             utterance.stop();
         }
+        // Whoever waits for it must not wait for ever, whatever became of the session.
+        if !self.handle.is_done() {
+            self.handle.finish(true);
+        }
     }
 }
 
@@ -178,9 +182,12 @@ impl Mouth {
         };
         if let Some(mut generation) = speech.generation.take() {
             speech.voiced_at = Some(Instant::now());
-            self.open_voice(&mut generation);
-            if let Some(audio) = generation.audio.take() {
-                self.play(&mut speech, audio);
+            // A voice that nobody reads would end the text, too.
+            if self.has_voice() {
+                self.open_voice(&mut generation);
+                if let Some(audio) = generation.audio.take() {
+                    self.play(&mut speech, audio);
+                }
             }
             speech.generation = Some(generation);
         }

@@ -117,7 +117,12 @@ async fn serve(
     let process = ProcessData::default();
     if let Some(prewarm) = options.prewarm.clone() {
         let data = process.clone();
-        let warmed = tokio::task::spawn_blocking(move || prewarm(&data)).await;
+        let warming = tokio::task::spawn_blocking(move || prewarm(&data));
+        let warmed = tokio::select! {
+            warmed = warming => warmed,
+            // It may take for ever, and nobody is left to kill this process then.
+            () = dismissed(&mut frames) => return Ok(()),
+        };
         let error = match warmed {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(crate::api::with_sources(&*error)),
@@ -177,6 +182,16 @@ async fn serve(
     let _ = reading.await;
     drop(outgoing);
     flush(writing).await
+}
+
+/// Waits until the worker wants this process to end, or is gone.
+#[cfg(unix)]
+async fn dismissed(frames: &mut tokio::sync::mpsc::Receiver<Frame>) {
+    while let Some(frame) = frames.recv().await {
+        if let Frame::Shutdown(_) = frame {
+            return;
+        }
+    }
 }
 
 /// Everything that was said is written, or the worker is gone.

@@ -170,7 +170,7 @@ impl Connection {
         }
         self.tell(ConnectionEvent::Registered(Box::new(response)))
             .await;
-        self.carry(&mut socket, outgoing).await
+        self.carry(&mut socket, outgoing, backlog).await
     }
 
     async fn open(&self) -> Result<(Socket, proto::RegisterWorkerResponse), Failure> {
@@ -236,19 +236,24 @@ impl Connection {
         let message = proto::WorkerMessage {
             message: Some(message),
         };
-        let bytes = WsMessage::Binary(message.encode_to_vec().into());
+        self.write(socket, WsMessage::Binary(message.encode_to_vec().into()))
+            .await
+    }
+
+    async fn write(&self, socket: &mut Socket, message: WsMessage) -> Result<(), Failure> {
         // A peer that reads nothing fills the buffers.
-        match tokio::time::timeout(self.timing.heartbeat, socket.send(bytes)).await {
+        match tokio::time::timeout(self.timing.heartbeat, socket.send(message)).await {
             Ok(sent) => sent.map_err(|error| Failure::Broken(with_sources(&error))),
             Err(_) => Err(Failure::Broken("the server reads nothing".to_owned())),
         }
     }
 
-    /// Carries messages both ways until the connection ends.
+    /// Carries messages both ways until the connection ends. A message that it did not take goes to the backlog, for the next one.
     async fn carry(
         &self,
         socket: &mut Socket,
         outgoing: &mut mpsc::UnboundedReceiver<ToServer>,
+        backlog: &mut VecDeque<ToServer>,
     ) -> Failure {
         let mut heard = Instant::now();
         let mut pinged = false;
@@ -283,7 +288,8 @@ impl Connection {
                 }
                 message = outgoing.recv() => match message {
                     Some(message) => {
-                        if let Err(failure) = self.send(socket, message).await {
+                        if let Err(failure) = self.send(socket, message.clone()).await {
+                            keep(message, backlog);
                             return failure;
                         }
                     }
@@ -292,18 +298,18 @@ impl Connection {
                         return Failure::Done;
                     }
                 },
-                () = tokio::time::sleep_until(heard + patience), if !pinged => {
+                () = tokio::time::sleep(patience.saturating_sub(heard.elapsed())), if !pinged => {
                     pinged = true;
                     heard = Instant::now();
                     let ping = proto::WorkerPing { timestamp: unix_millis() };
                     if let Err(failure) = self.send(socket, ToServer::Ping(ping)).await {
                         return failure;
                     }
-                    if let Err(error) = socket.send(WsMessage::Ping(Vec::new().into())).await {
-                        return Failure::Broken(with_sources(&error));
+                    if let Err(failure) = self.write(socket, WsMessage::Ping(Vec::new().into())).await {
+                        return failure;
                     }
                 }
-                () = tokio::time::sleep_until(heard + patience), if pinged => {
+                () = tokio::time::sleep(patience.saturating_sub(heard.elapsed())), if pinged => {
                     return Failure::Broken(format!(
                         "the server has not answered a ping within {patience:?}"
                     ));

@@ -15,7 +15,7 @@ use super::connection::{Connection, ConnectionEvent};
 use super::ipc::JobInfo;
 use super::job::JobSetup;
 use super::load::CpuLoad;
-use super::options::{AgentIdentity, JobAnswer, JobRequest, LoadFn, WorkerOptions};
+use super::options::{AgentIdentity, JobAnswer, JobRequest, LoadFn, WorkerOptions, after};
 use super::pool::{Pool, PoolEvent, SlotEvent};
 use super::{WorkerError, WorkerInfo};
 use crate::api::Credentials;
@@ -236,10 +236,12 @@ impl Dispatcher {
                 for told in self.pool.close(&reason) {
                     self.on_pool(Some(told));
                 }
-                timing.shutdown_process_timeout + timing.shutdown_budget()
+                timing
+                    .shutdown_process_timeout
+                    .saturating_add(timing.shutdown_budget())
             }
         };
-        let deadline = Instant::now() + limit;
+        let deadline = after(limit);
         while !self.pool.is_empty() {
             tokio::select! {
                 Some((id, event)) = self.slot_events.recv() => {
@@ -254,6 +256,11 @@ impl Dispatcher {
                 Some(_) = self.connection.recv() => {}
                 () = tokio::time::sleep_until(deadline) => break,
             }
+        }
+        // What has not ended by now ends with the worker.
+        let left: Vec<_> = self.running().map(|(id, _)| id.clone()).collect();
+        for job_id in left {
+            self.on_pool(Some(PoolEvent::Ended(job_id, Err(reason.clone()))));
         }
         self.publish();
         let Self {
@@ -427,7 +434,7 @@ impl Dispatcher {
                     .or_insert(name);
                 job.stage = Stage::Accepted {
                     agent: agent.clone(),
-                    until: Instant::now() + self.options.timing.assignment_timeout,
+                    until: after(self.options.timing.assignment_timeout),
                 };
                 self.send(ToServer::Availability(proto::AvailabilityResponse {
                     job_id,
@@ -672,7 +679,7 @@ impl Dispatcher {
             return;
         }
         tracing::info!(worker_id = self.worker_id, jobs = self.jobs.len(), timeout = ?self.options.drain_timeout, "draining");
-        self.draining = Some(Instant::now() + self.options.drain_timeout);
+        self.draining = Some(after(self.options.drain_timeout));
         self.pool.set_idle_target(0);
         self.send_status();
     }

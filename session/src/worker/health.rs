@@ -1,20 +1,32 @@
 //! The health endpoint: `GET /` for whoever restarts workers, `GET /worker` for whoever counts them.
 
+use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
+use axum::serve::Listener;
 use axum::{Json, Router};
-use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::Sleep;
 
 use super::options::WorkerOptions;
 use super::{WorkerError, WorkerInfo};
 
 /// Without a connection for longer than this, the worker is not well: more than the tries that a restart of the server takes.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Connections at the same time, and how long each may last. Whoever asks has an answer at once; whoever only holds connections would use up the
+/// files that the jobs' processes need.
+const VISITS: usize = 64;
+const VISIT: Duration = Duration::from_secs(5);
 
 #[derive(Clone)]
 struct Health {
@@ -73,12 +85,93 @@ pub(crate) async fn serve(
         .route("/worker", get(worker))
         .with_state(health);
     tokio::select! {
-        result = async { axum::serve(listener, app).await } => {
+        result = async { axum::serve(Door::new(listener), app).await } => {
             if let Err(error) = result {
                 tracing::error!(%error, "the health endpoint failed");
             }
         }
         () = watch_connection => {}
+    }
+}
+
+/// The listener, which lets in only so many.
+struct Door {
+    listener: TcpListener,
+    places: Arc<Semaphore>,
+}
+
+impl Door {
+    fn new(listener: TcpListener) -> Self {
+        Self {
+            listener,
+            places: Arc::new(Semaphore::new(VISITS)),
+        }
+    }
+}
+
+impl Listener for Door {
+    type Io = Visit;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Visit, SocketAddr) {
+        let place = Arc::clone(&self.places).acquire_owned().await;
+        let place = place.expect("nobody closes the semaphore");
+        let (stream, address) = Listener::accept(&mut self.listener).await;
+        let visit = Visit {
+            stream,
+            end: Box::pin(tokio::time::sleep(VISIT)),
+            _place: place,
+        };
+        (visit, address)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// A connection that ends after its time.
+struct Visit {
+    stream: TcpStream,
+    end: Pin<Box<Sleep>>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Visit {
+    /// The stream, as long as there is time.
+    fn stream(&mut self, context: &mut Context<'_>) -> io::Result<Pin<&mut TcpStream>> {
+        if self.end.as_mut().poll(context).is_ready() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        Ok(Pin::new(&mut self.stream))
+    }
+}
+
+impl AsyncRead for Visit {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.get_mut().stream(context)?.poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Visit {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.get_mut().stream(context)?.poll_write(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_mut().stream(context)?.poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
     }
 }
 
@@ -130,4 +223,44 @@ async fn worker(State(health): State<Health>) -> Json<serde_json::Value> {
             "memory_mb": process.memory_mb,
         })).collect::<Vec<_>>(),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[tokio::test]
+    async fn connections_that_ask_nothing_are_closed_and_the_others_answered() {
+        let mut options = WorkerOptions::new(|_| async { Ok(()) });
+        options.host = "127.0.0.1".to_owned();
+        options.port = Some(0);
+        let (listener, address) = bind(&options).await.expect("a free port");
+        let (info, watched) = watch::channel(WorkerInfo {
+            connected: true,
+            ..WorkerInfo::default()
+        });
+        let server = tokio::spawn(async move { serve(listener, watched, &options).await });
+        let mut idle = Vec::new();
+        for _ in 0..VISITS {
+            idle.push(TcpStream::connect(address).await.expect("it listens"));
+        }
+        // Later than all of these; it waits for their end, and not for ever.
+        let mut asking = TcpStream::connect(address).await.expect("it listens");
+        let request = b"GET / HTTP/1.1\r\nHost: health\r\nConnection: close\r\n\r\n";
+        asking.write_all(request).await.expect("it listens");
+        let mut answer = String::new();
+        let patience = VISIT + Duration::from_secs(60);
+        tokio::time::timeout(patience, asking.read_to_string(&mut answer))
+            .await
+            .expect("the idle ones are sent away")
+            .expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        let mut nothing = Vec::new();
+        let ended = idle[0].read_to_end(&mut nothing);
+        let ended = tokio::time::timeout(patience, ended).await;
+        let _ = ended.expect("it is closed");
+        drop(info);
+        server.abort();
+    }
 }

@@ -26,6 +26,9 @@ use crate::transport::{
 /// A job is warned of if it has not joined its room by then.
 const CONNECT_WARNING: Duration = Duration::from_secs(10);
 
+/// From the cancellation of the entrypoint to its end. A part of the second that a shutdown may take between its stages.
+const CANCEL: Duration = Duration::from_millis(500);
+
 /// What prewarming has made, one value of each type, for the jobs of a process.
 #[derive(Clone, Default)]
 pub struct ProcessData(Arc<Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>>);
@@ -279,7 +282,7 @@ impl JobContext {
     /// Joins the room. The connection's events are to be read, or to be dropped; the job itself sees them before.
     ///
     /// # Errors
-    /// [`JobError::Transport`], after which it may be tried again; [`JobError::AlreadyConnected`].
+    /// [`JobError::Transport`], after which it may be tried again, as after dropping this future; [`JobError::AlreadyConnected`].
     pub async fn connect(&self, auto_subscribe: AutoSubscribe) -> Result<Connection, JobError> {
         let mut options = self.0.connect.clone();
         options.auto_subscribe = auto_subscribe;
@@ -294,13 +297,10 @@ impl JobContext {
         if std::mem::replace(&mut lock(&self.0.state).connect_called, true) {
             return Err(JobError::AlreadyConnected);
         }
-        match self.join(options).await {
-            Ok(connection) => Ok(connection),
-            Err(error) => {
-                lock(&self.0.state).connect_called = false;
-                Err(error.into())
-            }
-        }
+        let joining = Joining(self);
+        let connection = self.join(options).await?;
+        std::mem::forget(joining);
+        Ok(connection)
     }
 
     async fn join(&self, options: &ConnectOptions) -> Result<Connection, TransportError> {
@@ -529,6 +529,15 @@ impl JobContext {
     }
 }
 
+/// A join that has not ended. Dropped before, be it by an error or by a caller who gives up, it leaves the job without a room, as it was.
+struct Joining<'a>(&'a JobContext);
+
+impl Drop for Joining<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.0.state).connect_called = false;
+    }
+}
+
 fn key(participant: &Participant) -> &str {
     match participant.sid.as_str() {
         "" => &participant.identity,
@@ -623,7 +632,12 @@ async fn run_in_span(
                     "the entrypoint did not return within {:?} and is cancelled",
                     timing.entrypoint_timeout
                 );
-                entrypoint.shutdown().await;
+                entrypoint.abort_all();
+                // Code that blocks its thread cannot be cancelled, and the job ends without it.
+                let cancelled = async { while entrypoint.join_next().await.is_some() {} };
+                if tokio::time::timeout(CANCEL, cancelled).await.is_err() {
+                    tracing::warn!("the entrypoint blocks its thread; the job ends beside it");
+                }
                 Ok(())
             }
         },
@@ -684,7 +698,9 @@ fn joined(result: Result<Result<(), String>, tokio::task::JoinError>) -> Result<
 async fn all(what: &'static str, limit: Duration, callbacks: Vec<ShutdownCallback>, reason: &str) {
     let mut tasks = JoinSet::new();
     for callback in callbacks {
-        tasks.spawn(callback(reason.to_owned()).in_current_span());
+        let reason = reason.to_owned();
+        // Called inside of the task: what comes before a callback's first await may panic as well.
+        tasks.spawn(async move { callback(reason).await }.in_current_span());
     }
     let ended = async {
         while let Some(result) = tasks.join_next().await {

@@ -154,9 +154,10 @@ impl Worker {
     /// # Errors
     /// [`WorkerError::Credentials`] if an address, a key or a secret is missing.
     pub fn new(mut options: WorkerOptions) -> Result<Self, WorkerError> {
-        if let Ok(name) = std::env::var("LIVEKIT_AGENT_NAME_OVERRIDE") {
-            options.agent_name = name;
-        }
+        override_name(
+            &mut options,
+            std::env::var("LIVEKIT_AGENT_NAME_OVERRIDE").ok(),
+        );
         let credentials = options.credentials()?;
         let (ask, control) = mpsc::unbounded_channel();
         let (info, watched) = watch::channel(WorkerInfo::default());
@@ -204,6 +205,13 @@ impl Worker {
         }
         // Without its health endpoint, the worker still works.
         run.await
+    }
+}
+
+/// An empty variable says nothing, as for the peer: an agent without a name goes into every room.
+fn override_name(options: &mut WorkerOptions, name: Option<String>) {
+    if let Some(name) = name.filter(|name| !name.is_empty()) {
+        options.agent_name = name;
     }
 }
 
@@ -315,5 +323,21 @@ impl Signals {
 
     async fn next(&mut self) {
         let _ = tokio::signal::ctrl_c().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_override_leaves_the_agent_its_name() {
+        let mut options = WorkerOptions::new(|_| async { Ok(()) });
+        options.agent_name = "waiter".to_owned();
+        override_name(&mut options, None);
+        override_name(&mut options, Some(String::new()));
+        assert_eq!(options.agent_name, "waiter");
+        override_name(&mut options, Some("cook".to_owned()));
+        assert_eq!(options.agent_name, "cook");
     }
 }

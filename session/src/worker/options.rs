@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use livekit_protocol as proto;
+use tokio::time::Instant;
 
 use super::job::{JobContext, ProcessData};
 use crate::transport::{RoomTransport, TransportError};
@@ -222,13 +223,23 @@ impl Default for WorkerTiming {
 impl WorkerTiming {
     /// The longest that a job's own shutdown takes: the sum of its stages, and a second for what lies between them.
     pub(crate) fn shutdown_budget(&self) -> Duration {
-        self.entrypoint_timeout
-            + self.session_close_timeout
-            + self.session_end_timeout
-            + self.leave_timeout
-            + self.shutdown_process_timeout
-            + Duration::from_secs(1)
+        [
+            self.session_close_timeout,
+            self.session_end_timeout,
+            self.leave_timeout,
+            self.shutdown_process_timeout,
+            Duration::from_secs(1),
+        ]
+        .into_iter()
+        .fold(self.entrypoint_timeout, Duration::saturating_add)
     }
+}
+
+/// The moment after this time. [`Duration::MAX`] is how one says "no limit", and there is no such moment: thirty years are as good.
+pub(crate) fn after(time: Duration) -> Instant {
+    const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+    let now = Instant::now();
+    now.checked_add(time).unwrap_or_else(|| now + NEVER)
 }
 
 /// What a worker is told. The defaults are those of LiveKit Agents 1.8.9.
@@ -236,7 +247,7 @@ impl WorkerTiming {
 #[non_exhaustive]
 pub struct WorkerOptions {
     /// Name by which the agent is dispatched. Empty: it goes into every room. By default `LIVEKIT_AGENT_NAME`; whatever it is set to,
-    /// `LIVEKIT_AGENT_NAME_OVERRIDE` wins.
+    /// `LIVEKIT_AGENT_NAME_OVERRIDE` wins if it is not empty.
     pub agent_name: String,
     /// Which version of the agent this is, for servers that tell them apart. By default `LIVEKIT_AGENT_DEPLOYMENT`.
     pub deployment: String,
@@ -415,4 +426,24 @@ impl WorkerOptions {
 
 pub(crate) fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_without_limit_is_a_moment_far_away_and_no_overflow() {
+        let day = Duration::from_secs(24 * 3600);
+        assert!(after(Duration::MAX) > Instant::now() + 365 * day);
+        let soon = after(day);
+        assert!(soon > Instant::now() && soon <= Instant::now() + day);
+        let timing = WorkerTiming {
+            session_end_timeout: Duration::MAX,
+            ..WorkerTiming::default()
+        };
+        assert_eq!(timing.shutdown_budget(), Duration::MAX);
+        let default = WorkerTiming::default().shutdown_budget();
+        assert_eq!(default, Duration::from_secs(15 + 60 + 300 + 5 + 10 + 1));
+    }
 }

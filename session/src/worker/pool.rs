@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::ipc::JobInfo;
 use super::job::{JobSetup, ProcessData, panic_message, run_job};
-use super::options::{JobExecutor, Prewarm, WorkerOptions, processors};
+use super::options::{JobExecutor, Prewarm, WorkerOptions, after, processors};
 #[cfg(unix)]
 use super::process::{ProcessConfig, supervise};
 
@@ -303,12 +303,19 @@ impl Pool {
             }
             SlotEvent::Gone => {
                 let slot = self.slots.remove(&id)?;
-                if slot.state == State::Idle && !self.closed {
+                // A job that it was given as it ended has not begun.
+                let launching = slot.state == State::Launching;
+                if (launching || slot.state == State::Idle) && !self.closed {
                     tracing::error!(pid = slot.pid, "a process for jobs ended while it was idle");
                     self.back_off();
                 }
-                told = slot.job.map(|(info, _)| {
-                    PoolEvent::Ended(info.id().to_owned(), Err("its process ended".to_owned()))
+                told = slot.job.and_then(|(info, attempts)| {
+                    let why = "its process ended".to_owned();
+                    if launching {
+                        self.again(info, attempts + 1, why)
+                    } else {
+                        Some(PoolEvent::Ended(info.id().to_owned(), Err(why)))
+                    }
                 });
             }
         }
@@ -343,11 +350,15 @@ impl Pool {
             self.waiting.remove(at);
             return Some(PoolEvent::Ended(job_id.to_owned(), Ok(())));
         }
-        let slot = self.slots.values().find(|slot| {
+        let slot = self.slots.values_mut().find(|slot| {
             slot.job
                 .as_ref()
                 .is_some_and(|(info, _)| info.id() == job_id)
         })?;
+        if slot.state == State::Launching {
+            // If this slot fails, no other one is to begin a job that is over.
+            slot.state = State::Ending;
+        }
         let _ = slot.commands.send(SlotCommand::Shutdown(reason.to_owned()));
         None
     }
@@ -457,7 +468,7 @@ async fn run_task(
                     Some(SlotCommand::Shutdown(reason)) => {
                         if let Some(ask) = ask.take() {
                             let _ = ask.send(reason);
-                            deadline = Some(Instant::now() + setup.timing.shutdown_budget());
+                            deadline = Some(after(setup.timing.shutdown_budget()));
                         }
                     }
                     Some(SlotCommand::Start(_)) => {}
@@ -470,4 +481,83 @@ async fn run_task(
         events(SlotEvent::Ended(result));
     }
     events(SlotEvent::Gone);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Credentials;
+    use livekit_protocol as proto;
+
+    /// A pool whose slots do nothing: what happens in them is what the test says.
+    fn pool() -> Pool {
+        let mut options = WorkerOptions::new(|_| async { Ok(()) });
+        options.executor = JobExecutor::Task;
+        let credentials = Credentials {
+            url: "ws://127.0.0.1:1".to_owned(),
+            api_key: "key".to_owned(),
+            api_secret: "secret".to_owned(),
+        };
+        let setup = Arc::new(JobSetup::new(&options, credentials));
+        let (events, _) = mpsc::unbounded_channel();
+        Pool::new(&options, setup, events).expect("tasks need no program")
+    }
+
+    fn job(id: &str) -> JobInfo {
+        JobInfo {
+            job: Some(proto::Job {
+                id: id.to_owned(),
+                ..Default::default()
+            }),
+            ..Default::default()
+        }
+    }
+
+    /// Starts a slot, has it take the job that waits, and gives the slot's number.
+    fn give_the_job_away(pool: &mut Pool) -> u64 {
+        pool.not_before = Instant::now();
+        pool.fill();
+        let id = pool.find(&State::Starting).expect("a slot for the job");
+        assert!(pool.on_event(id, SlotEvent::Ready).is_none());
+        assert_eq!(pool.slots[&id].state, State::Launching);
+        id
+    }
+
+    #[tokio::test]
+    async fn a_job_given_to_a_slot_that_had_just_ended_is_tried_elsewhere() {
+        let mut pool = pool();
+        pool.launch(job("AJ_1"));
+        for attempt in 1..ATTEMPTS {
+            let id = give_the_job_away(&mut pool);
+            let told = pool.on_event(id, SlotEvent::Gone);
+            assert!(told.is_none(), "after try {attempt}: {told:?}");
+        }
+        let id = give_the_job_away(&mut pool);
+        match pool.on_event(id, SlotEvent::Gone) {
+            Some(PoolEvent::Ended(job, Err(why))) => {
+                assert_eq!(job, "AJ_1");
+                assert!(why.contains("3 tries"), "{why}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_job_that_is_terminated_while_it_starts_is_not_tried_again() {
+        for end in [
+            SlotEvent::Ended(Err("killed: it took no notice".to_owned())),
+            SlotEvent::Gone,
+        ] {
+            let mut pool = pool();
+            pool.launch(job("AJ_1"));
+            let id = give_the_job_away(&mut pool);
+            assert!(pool.terminate("AJ_1", "the room is closed").is_none());
+            let told = pool.on_event(id, end);
+            assert!(
+                matches!(&told, Some(PoolEvent::Ended(job, Err(_))) if job == "AJ_1"),
+                "{told:?}"
+            );
+            assert!(pool.waiting.is_empty());
+        }
+    }
 }

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use super::child::JOB_PROCESS_VARIABLE;
 use super::ipc::{Frame, read_frame, write_frame};
-use super::options::{ProcessCommand, WorkerOptions, WorkerTiming};
+use super::options::{ProcessCommand, WorkerOptions, WorkerTiming, after};
 use super::pool::{SlotCommand, SlotEvent};
 
 /// A process that answers a ping later than this is warned of: the peer's value.
@@ -156,7 +156,7 @@ impl<'a, E: Fn(SlotEvent)> Supervised<'a, E> {
             writer,
             events,
             phase: Phase::Initializing,
-            deadline: Some((now + limit, format!("it was not ready within {limit:?}"))),
+            deadline: Some((after(limit), format!("it was not ready within {limit:?}"))),
             killed: None,
             asked: false,
             start: now,
@@ -324,8 +324,8 @@ impl<'a, E: Fn(SlotEvent)> Supervised<'a, E> {
         }
     }
 
-    fn set_deadline(&mut self, after: Duration, why: &str) {
-        self.deadline = Some((Instant::now() + after, format!("{why} within {after:?}")));
+    fn set_deadline(&mut self, time: Duration, why: &str) {
+        self.deadline = Some((after(time), format!("{why} within {time:?}")));
     }
 
     fn kill(&mut self, why: String) {

@@ -9,7 +9,8 @@ use std::f64::consts::TAU;
 use std::fs;
 use std::net::{TcpListener, UdpSocket};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use listenkit_session::AudioFrame;
@@ -23,6 +24,8 @@ use listenkit_session::transport::{
 };
 use listenkit_test_server::{Options, TestServer};
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 /// Longer than anything takes on a loaded machine, and short enough to see what hangs.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
@@ -44,29 +47,80 @@ pub(crate) fn native(_test: &str) -> Option<NativeTransport> {
     Some(NativeTransport::new())
 }
 
-/// Makes a test of each function, for each transport: `ffi::name` and `native::name`. A function that is left out is said to be unused.
+/// Joins by two transports in turn, so that they meet in a room.
+#[cfg(feature = "native")]
+pub(crate) struct Mixed {
+    ffi: LivekitTransport,
+    native: NativeTransport,
+    is_natives_turn: AtomicBool,
+}
+
+/// The first to join is on the native transport, the second on the other, and so on; `None`, said aloud, without LiveKit's library.
+#[cfg(feature = "native")]
+pub(crate) fn native_first(test: &str) -> Option<Mixed> {
+    Some(Mixed {
+        ffi: ffi(test)?,
+        native: native(test)?,
+        is_natives_turn: AtomicBool::new(true),
+    })
+}
+
+/// The other way round.
+#[cfg(feature = "native")]
+pub(crate) fn ffi_first(test: &str) -> Option<Mixed> {
+    let mixed = native_first(test)?;
+    mixed.is_natives_turn.store(false, Ordering::Relaxed);
+    Some(mixed)
+}
+
+#[cfg(feature = "native")]
+#[async_trait::async_trait]
+impl RoomTransport for Mixed {
+    async fn connect(
+        &self,
+        url: &str,
+        token: &str,
+        options: &ConnectOptions,
+    ) -> Result<Connection, TransportError> {
+        if self.is_natives_turn.fetch_not(Ordering::Relaxed) {
+            self.native.connect(url, token, options).await
+        } else {
+            self.ffi.connect(url, token, options).await
+        }
+    }
+}
+
+macro_rules! tests_on {
+    ($transport:expr, $($name:ident),+) => {
+        $(
+            #[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                if let Some(transport) = $transport(stringify!($name)) {
+                    super::$name(&transport).await;
+                }
+            }
+        )+
+    };
+}
+
+/// Makes a test of each function for each transport, and for two that meet: `ffi::name`, `native::name`, `native_first::name`, `ffi_first::name`. A
+/// function that is left out is said to be unused.
 macro_rules! on_each_transport {
     ($($name:ident),+ $(,)?) => {
         mod ffi {
-            $(
-                #[tokio::test(flavor = "multi_thread")]
-                async fn $name() {
-                    if let Some(transport) = crate::rooms::ffi(stringify!($name)) {
-                        super::$name(&transport).await;
-                    }
-                }
-            )+
+            tests_on!(crate::rooms::ffi, $($name),+);
         }
         #[cfg(feature = "native")]
         mod native {
-            $(
-                #[tokio::test(flavor = "multi_thread")]
-                async fn $name() {
-                    if let Some(transport) = crate::rooms::native(stringify!($name)) {
-                        super::$name(&transport).await;
-                    }
-                }
-            )+
+            tests_on!(crate::rooms::native, $($name),+);
+        }
+        #[cfg(feature = "native")]
+        mod native_first {
+            tests_on!(crate::rooms::native_first, $($name),+);
+        }
+        #[cfg(feature = "native")]
+        mod ffi_first {
+            tests_on!(crate::rooms::ffi_first, $($name),+);
         }
     };
 }
@@ -236,6 +290,86 @@ impl Drop for Server {
     }
 }
 
+/// The wire of one client's signalling, which can be cut: with any server. Media goes its own way.
+pub(crate) struct Wire {
+    url: String,
+    refuses: Arc<AtomicBool>,
+    cut: watch::Sender<()>,
+    listening: JoinHandle<()>,
+}
+
+impl Wire {
+    pub(crate) async fn to(server: &Server) -> Self {
+        let address = server.url.trim_start_matches("ws://").to_owned();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a free port");
+        let url = format!("ws://{}", listener.local_addr().expect("bound"));
+        let refuses = Arc::new(AtomicBool::new(false));
+        let (cut, is_cut) = watch::channel(());
+        let is_refused = Arc::clone(&refuses);
+        let listening = tokio::spawn(async move {
+            // They end with the listener.
+            let mut connections = tokio::task::JoinSet::new();
+            while let Ok((mut client, _)) = listener.accept().await {
+                if is_refused.load(Ordering::Relaxed) {
+                    continue;
+                }
+                let (address, mut is_cut) = (address.clone(), is_cut.clone());
+                is_cut.mark_unchanged();
+                connections.spawn(async move {
+                    let Ok(mut server) = tokio::net::TcpStream::connect(address).await else {
+                        return;
+                    };
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
+                        _ = is_cut.changed() => {}
+                    }
+                });
+            }
+        });
+        Self {
+            url,
+            refuses,
+            cut,
+            listening,
+        }
+    }
+
+    /// Closes what stands, without a word.
+    pub(crate) fn cut(&self) {
+        self.cut.send_replace(());
+    }
+
+    /// Lets nothing new through.
+    pub(crate) fn refuse(&self, on: bool) {
+        self.refuses.store(on, Ordering::Relaxed);
+    }
+
+    pub(crate) async fn join(
+        &self,
+        server: &Server,
+        transport: &dyn RoomTransport,
+        identity: &str,
+        room: &str,
+    ) -> Connection {
+        transport
+            .connect(
+                &self.url,
+                &server.token(identity, room),
+                &ConnectOptions::default(),
+            )
+            .await
+            .expect("the room is joined")
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.listening.abort();
+    }
+}
+
 /// A room's name that no other test and no other run has.
 pub(crate) fn fresh(test: &str) -> String {
     format!("lkffi-{test}-{:08x}", fastrand::u32(..))
@@ -299,7 +433,7 @@ pub(crate) fn amplitude_at(samples: &[i16], rate: u32, frequency: f64) -> f64 {
 }
 
 /// Sends a tone until it is dropped.
-pub(crate) struct Speaker(tokio::task::JoinHandle<()>);
+pub(crate) struct Speaker(JoinHandle<()>);
 
 impl Speaker {
     pub(crate) fn start(track: Box<dyn AudioTrack>, frequency: f64) -> Self {

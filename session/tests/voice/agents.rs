@@ -171,3 +171,20 @@ async fn a_reply_can_be_asked_for() {
         ["user: What time is it?", "system: Round to hours."]
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_whose_hook_runs_to_the_end_of_the_session_is_kept() {
+    let llm = ScriptedLlm::says(["One."]);
+    let stt = ScriptedStt::new(["First."]);
+    let mut stage = Stage::open_with(parts().stt(stt).llm(llm), Slow).await;
+    stage.human.says(Line::Bye).await;
+    // The hook takes 3 s, the session waits for it for 2 s.
+    stage.passes(ms(1000)).await;
+    stage.session.aclose().await;
+    assert_eq!(
+        stage.history(),
+        ["assistant: Welcome.", "user: First."],
+        "{}",
+        stage.story()
+    );
+}

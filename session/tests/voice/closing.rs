@@ -2,11 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use listenkit_session::voice::{CloseReason, SessionError, SessionEvent};
-use listenkit_session::{Agent, AgentSession, Role};
+use listenkit_session::voice::{
+    CloseReason, Dialogue, SessionError, SessionEvent, SessionIo, TurnDetection,
+};
+use listenkit_session::{Agent, AgentSession, ErrorKind, RetryPolicy, Role};
 
-use crate::stage::{Line, Reply, ScriptedLlm, ScriptedStt, Stage, ms, parts};
+use crate::stage::{
+    Line, Reply, ScriptedLlm, ScriptedStt, Speaker, Stage, StreamingStt, ms, parts,
+};
 
 #[derive(Clone, Default)]
 struct Polite(Arc<AtomicUsize>);
@@ -129,4 +134,83 @@ async fn a_session_that_nobody_holds_ends() {
         }
     }
     drop(human);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_utterance_that_is_given_up_at_the_end_comes_back_with_its_audio() {
+    let stt = ScriptedStt::timed([(ms(3_600_000), Ok("Never."))]);
+    let mut stage = Stage::open(parts().stt(stt).llm(ScriptedLlm::says([]))).await;
+    stage.human.says(Line::Thanks).await;
+    stage.passes(ms(400)).await;
+    stage.session.aclose().await;
+    stage
+        .until("failed segment", |event| {
+            matches!(event, SessionEvent::SegmentFailed(failed)
+                if failed.error.kind == ErrorKind::Closed && failed.audio.duration() > ms(1400))
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn words_that_nobody_has_committed_are_stored_at_the_end() {
+    let stt = ScriptedStt::timed([(ms(0), Ok("One.")), (ms(500), Ok("Two."))]);
+    let llm = ScriptedLlm::says([]);
+    let builder = parts().turn_detection(TurnDetection::Manual);
+    let mut stage = Stage::open(builder.stt(stt).llm(llm.clone())).await;
+    stage.human.says(Line::Sorry).await;
+    stage.passes(ms(1000)).await;
+    // The second is still in the making.
+    stage.human.says(Line::Thanks).await;
+    stage.session.aclose().await;
+    assert_eq!(stage.history(), ["user: One. Two."], "{}", stage.story());
+    assert!(llm.asked().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_that_waits_for_final_words_gets_what_there_is_at_the_end() {
+    let stt = StreamingStt::new();
+    let builder = parts()
+        .turn_detection(TurnDetection::Manual)
+        .close_timeout(ms(300));
+    let mut stage = Stage::open(builder.stt(stt.clone())).await;
+    stage.human.says(Line::Thanks).await;
+    stt.interim_words("thank you").await;
+    stage.passes(ms(10)).await;
+    let session = stage.session.clone();
+    let committed = tokio::spawn(async move { session.commit_user_turn().await });
+    stage.passes(ms(10)).await;
+    stage.session.aclose().await;
+    let text = committed.await.expect("whole").expect("it ran");
+    assert_eq!(text, "thank you");
+    assert_eq!(stage.history(), ["user: thank you"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_waits_for_ever_works_like_any_other() {
+    let builder = parts()
+        .close_timeout(Duration::MAX)
+        .user_away_timeout(Some(Duration::MAX))
+        .retry(RetryPolicy {
+            timeout: Duration::MAX,
+            max_delay: Duration::MAX,
+            ..RetryPolicy::default()
+        });
+    let stt = StreamingStt::new();
+    let session = builder.stt(stt.clone()).build().expect("a session");
+    let (mut dialogue, agent) = Dialogue::new(&session);
+    let (_audio, receiver) = tokio::sync::mpsc::channel(1);
+    session
+        .start(
+            agent,
+            SessionIo::new(receiver, Arc::new(Speaker::default())),
+        )
+        .await
+        .expect("it starts");
+    dialogue.speak("Hello.").await.expect("a voice");
+    let heard = tokio::time::timeout(ms(1000), dialogue.listen(Duration::MAX)).await;
+    assert!(heard.is_err(), "nobody speaks");
+    let closed = tokio::spawn(async move { session.aclose().await });
+    tokio::time::sleep(ms(100)).await;
+    stt.breaks(); // it has said all
+    closed.await.expect("whole");
 }

@@ -1,10 +1,13 @@
 //! Providers that fail.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use listenkit_session::tts::{Tts, TtsCapabilities};
-use listenkit_session::voice::{CloseReason, ErrorSource, PreemptiveOptions, SessionEvent};
-use listenkit_session::{AudioFrame, ErrorKind, ProviderError, Role};
+use listenkit_session::llm::{ChatStream, Llm};
+use listenkit_session::tts::{Tts, TtsCapabilities, TtsEvent, TtsInput, TtsStream};
+use listenkit_session::voice::{
+    CloseReason, ErrorSource, PreemptiveOptions, ReplyOptions, SessionEvent,
+};
+use listenkit_session::{AgentSession, AudioFrame, ChatContext, ErrorKind, ProviderError, Role};
 use tokio::sync::mpsc;
 
 use crate::stage::{Line, Reply, ScriptedLlm, ScriptedStt, Stage, ms, parts};
@@ -168,4 +171,100 @@ async fn a_slow_reader_of_events_stalls_nobody_and_is_told() {
         "{first:?}"
     );
     assert!(slow.recv().await.is_some());
+}
+
+/// A voice that takes text as it comes, says a tenth of a second, and then neither says more nor ends.
+#[derive(Default)]
+struct Stuck(Mutex<Vec<mpsc::Sender<Result<TtsEvent, ProviderError>>>>);
+
+#[async_trait::async_trait]
+impl Tts for Stuck {
+    fn label(&self) -> &str {
+        "stuck"
+    }
+
+    fn capabilities(&self) -> TtsCapabilities {
+        TtsCapabilities {
+            streaming: true,
+            sample_rate: 24_000,
+            channels: 1,
+        }
+    }
+
+    async fn synthesize(
+        &self,
+        _: &str,
+    ) -> Result<mpsc::Receiver<Result<AudioFrame, ProviderError>>, ProviderError> {
+        unreachable!("it streams")
+    }
+
+    async fn stream(&self) -> Result<TtsStream, ProviderError> {
+        let (input, mut commands) = TtsInput::channel(8);
+        let (sender, events) = mpsc::channel(8);
+        let audio = AudioFrame::new(vec![1_000; 2_400], 24_000, 1).expect("a format");
+        for event in [TtsEvent::Text("Well, ".into()), TtsEvent::Audio(audio)] {
+            sender.try_send(Ok(event)).expect("room");
+        }
+        self.0.lock().expect("whole").push(sender);
+        tokio::spawn(async move { while commands.recv().await.is_some() {} });
+        Ok(TtsStream { input, events })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_voice_that_stops_in_mid_speech_is_given_up() {
+    let mut stage = Stage::open(parts().tts(Arc::new(Stuck::default()))).await;
+    let speech = stage.session.say("Well, then.").expect("a voice");
+    // 10 s for an attempt.
+    tokio::time::timeout(ms(11_000), speech.wait())
+        .await
+        .expect("it ends");
+    stage.passes(ms(10)).await;
+    assert_eq!(errors(&stage, ErrorSource::Tts), 1, "{}", stage.story());
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_with_replies_between_are_not_in_a_row_without_a_voice_either() {
+    let fails = Reply::Fails(ErrorKind::Rejected);
+    let replies = (0..4).flat_map(|_| [fails.clone(), Reply::Says("Yes.")]);
+    let builder = AgentSession::builder().llm(ScriptedLlm::new(replies));
+    let stage = Stage::open(builder).await;
+    for _ in 0..8 {
+        let reply = stage.session.generate_reply(ReplyOptions::default());
+        reply.expect("it still runs").wait().await;
+    }
+    assert_eq!(stage.history(), ["assistant: Yes."; 4]);
+}
+
+/// A model that takes the session's own task with it.
+struct Crashing;
+
+#[async_trait::async_trait]
+impl Llm for Crashing {
+    fn label(&self) -> &str {
+        panic!("a name that panics")
+    }
+
+    async fn chat(&self, _: &ChatContext) -> Result<ChatStream, ProviderError> {
+        unreachable!("nobody asks it")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_panics_is_over_for_all_who_wait() {
+    let mut stage = Stage::open(parts().llm(Arc::new(Crashing))).await;
+    let session = stage.session.clone();
+    let reply = session.generate_reply(ReplyOptions::default());
+    let reply = reply.expect("a model");
+    let late = session.say("Never heard.").expect("a voice");
+    let all = async {
+        reply.wait().await;
+        late.wait().await;
+        session.closed().await;
+        session.aclose().await;
+    };
+    tokio::time::timeout(ms(1000), all).await.expect("told");
+    stage
+        .until("close", |event| matches!(event, SessionEvent::Close { .. }))
+        .await;
 }

@@ -14,7 +14,7 @@ use listenkit_session::voice::{
     AgentSessionBuilder, CloseReason, EventStream, RoomInputOptions, RoomOutputOptions,
     SessionEvent,
 };
-use listenkit_session::{AgentSession, AudioFrame, Role};
+use listenkit_session::{Agent, AgentSession, AudioFrame, Role};
 use tokio::sync::mpsc;
 
 use crate::stage::{Line, Plain, RATE, ScriptedLlm, ScriptedStt, Speaker, lines, ms, parts};
@@ -483,4 +483,51 @@ async fn the_end_of_the_room_is_the_end_of_the_session() {
             ..
         }
     ));
+}
+
+/// An agent that remembers who came.
+#[derive(Clone, Default)]
+struct Porter(Arc<Mutex<Vec<String>>>);
+
+#[async_trait::async_trait]
+impl Agent for Porter {
+    async fn on_participant_connected(&self, _: &AgentSession, participant: &Participant) {
+        lock(&self.0).push(participant.identity.clone());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_who_joins_before_the_start_is_met_once() {
+    let state = Arc::new(Mutex::new(State {
+        participants: vec![person("anna")],
+        ..State::default()
+    }));
+    let (room, events) = mpsc::unbounded_channel();
+    let joins = || RoomEvent::ParticipantConnected(person("anna"));
+    room.send(joins()).expect("it is open");
+    let connection = Connection {
+        room: Arc::new(MemoryRoom {
+            state,
+            speaker: Arc::default(),
+        }),
+        events,
+    };
+    let session = parts().build().expect("a session");
+    let porter = Porter::default();
+    let (input, output) = (RoomInputOptions::default(), RoomOutputOptions::default());
+    session
+        .start_in_room(porter.clone(), connection, input, output)
+        .await
+        .expect("it starts");
+    tokio::time::sleep(ms(10)).await;
+    assert_eq!(*lock(&porter.0), ["anna"]);
+    let leaves = RoomEvent::ParticipantDisconnected {
+        participant: person("anna"),
+        reason: DisconnectReason::ConnectionLost,
+    };
+    for event in [leaves, joins()] {
+        room.send(event).expect("it is open");
+    }
+    tokio::time::sleep(ms(10)).await;
+    assert_eq!(*lock(&porter.0), ["anna", "anna"]);
 }

@@ -2,14 +2,22 @@
 
 use std::sync::atomic::Ordering;
 
-use listenkit_session::stt::SttEvent;
-use listenkit_session::voice::{ErrorSource, SessionEvent, TurnDetection};
-use listenkit_session::{AgentSession, Role};
+use listenkit_session::stt::{
+    FailedSegment, RecognizeOptions, Stt, SttCapabilities, SttCommand, SttEvent, SttInput,
+    SttStream, Transcript,
+};
+use listenkit_session::voice::{AudioInput, ErrorSource, SessionEvent, SessionIo, TurnDetection};
+use listenkit_session::{AgentSession, AudioFrame, ErrorKind, ProviderError, Role};
 use std::sync::Arc;
 
 use listenkit_session::providers::instant::ToneTts;
 
-use crate::stage::{Line, Reply, ScriptedLlm, Stage, StreamingStt, ms, parts, transcript};
+use tokio::sync::mpsc;
+
+use crate::stage::{
+    Line, Plain, RATE, Reply, ScriptedLlm, Speaker, Stage, StreamingStt, lines, ms, parts,
+    transcript,
+};
 
 #[tokio::test(start_paused = true)]
 async fn finals_and_interims_reach_the_turn() {
@@ -220,4 +228,150 @@ async fn without_a_vad_words_open_and_interrupt() {
         stage.story()
     );
     assert_eq!(&history[2..], ["user: Stop.", "assistant: Fine."]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn words_that_come_behind_the_end_of_the_audio_are_answered() {
+    let stt = StreamingStt::new();
+    let llm = ScriptedLlm::says(["Yes."]);
+    // Without a VAD only words make turns.
+    let builder = AgentSession::builder()
+        .stt(stt.clone())
+        .llm(llm)
+        .tts(Arc::new(ToneTts::new()));
+    let mut stage = Stage::open(builder).await;
+    stage.human.leaves();
+    stage.passes(ms(500)).await;
+    stt.final_words("One last thing.").await;
+    stt.breaks(); // it has said all
+    stage
+        .until("close", |event| matches!(event, SessionEvent::Close { .. }))
+        .await;
+    assert_eq!(
+        stage.history(),
+        ["user: One last thing.", "assistant: Yes."],
+        "{}",
+        stage.story()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_that_end_after_a_while_do_not_end_the_session() {
+    let stt = StreamingStt::new();
+    let llm = ScriptedLlm::says(["Yes."]);
+    let mut stage = Stage::open(parts().stt(stt.clone()).llm(llm)).await;
+    for _ in 0..4 {
+        // Longer than the 10 s of an attempt. Nobody says anything.
+        stage.passes(ms(15_000)).await;
+        stt.breaks();
+    }
+    stage.passes(ms(1000)).await;
+    assert_eq!(stt.opened.load(Ordering::SeqCst), 5, "{}", stage.story());
+    stage.human.says(Line::Thanks).await;
+    stt.final_words("Thanks.").await;
+    stage.until_message(Role::Assistant).await;
+    assert_eq!(stage.history(), ["user: Thanks.", "assistant: Yes."]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_that_never_last_end_the_session() {
+    let stt = StreamingStt::new();
+    let mut stage = Stage::open(parts().stt(stt.clone())).await;
+    for _ in 0..3 {
+        stt.breaks();
+        stage.passes(ms(2500)).await;
+    }
+    let closes = stage.count(|event| matches!(event, SessionEvent::Close { .. }));
+    assert_eq!(closes, 1, "{}", stage.story());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_utterance_that_cannot_be_tried_again_is_an_error() {
+    let mut stage = Stage::open(parts().stt(StreamingStt::new())).await;
+    let audio = AudioFrame::new(vec![0; 1_600], RATE, 1).expect("a format");
+    stage.session.resubmit(FailedSegment {
+        number: 0,
+        audio,
+        audio_at: ms(0),
+        error: ProviderError::new("stt", ErrorKind::Server, "a bad day"),
+        attempts: 1,
+        span: (ms(0), ms(100)),
+    });
+    stage
+        .until("error", |event| {
+            matches!(
+                event,
+                SessionEvent::Error {
+                    source: ErrorSource::Stt,
+                    recoverable: true,
+                    ..
+                }
+            )
+        })
+        .await;
+}
+
+/// A recogniser that takes a second to connect, takes audio slowly, and says how much it was given.
+struct Late;
+
+#[async_trait::async_trait]
+impl Stt for Late {
+    fn label(&self) -> &str {
+        "late.stt"
+    }
+
+    fn capabilities(&self) -> SttCapabilities {
+        SttCapabilities {
+            streaming: true,
+            interim_results: false,
+        }
+    }
+
+    async fn recognize(
+        &self,
+        _: &AudioFrame,
+        _: &RecognizeOptions,
+    ) -> Result<Transcript, ProviderError> {
+        unreachable!("it streams")
+    }
+
+    async fn stream(&self, _: &RecognizeOptions) -> Result<SttStream, ProviderError> {
+        tokio::time::sleep(ms(1000)).await;
+        let (input, mut commands) = SttInput::channel(4);
+        let (sender, events) = mpsc::channel(4);
+        tokio::spawn(async move {
+            let mut heard = ms(0);
+            while let Some(command) = commands.recv().await {
+                if let SttCommand::Frame(frame) = command {
+                    heard += frame.duration();
+                }
+                tokio::time::sleep(ms(5)).await;
+            }
+            let text = format!("{} ms", heard.as_millis());
+            let _ = sender.send(SttEvent::Final(transcript(&text))).await;
+        });
+        Ok(SttStream { input, events })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn audio_that_waits_for_a_connection_at_its_end_is_recognised() {
+    let session = parts().stt(Arc::new(Late)).build().expect("a session");
+    let (audio, receiver) = mpsc::channel(100);
+    session
+        .start(
+            Plain,
+            SessionIo::new(receiver, Arc::new(Speaker::default())),
+        )
+        .await
+        .expect("it starts");
+    for _ in 0..50 {
+        let frame = AudioFrame::new(vec![0; 160], RATE, 1).expect("a format");
+        audio.send(AudioInput::Frame(frame)).await.expect("room");
+    }
+    drop(audio);
+    tokio::time::timeout(ms(10_000), session.closed())
+        .await
+        .expect("it ends");
+    assert_eq!(lines(&session.history()), ["user: 500 ms"]);
 }

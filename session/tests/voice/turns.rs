@@ -3,10 +3,11 @@
 use listenkit::{Precision, SmartTurn, TurnEndReason};
 use listenkit_session::Role;
 use listenkit_session::voice::{
-    Metrics, SessionEvent, TurnDetection, TurnOutcome, UserState, UserTurnEnded,
+    Metrics, ReplyOptions, SessionEvent, SessionIo, TurnDetection, TurnOutcome, UserState,
+    UserTurnEnded,
 };
 
-use crate::stage::{Line, Reply, ScriptedLlm, ScriptedStt, Stage, ms, parts};
+use crate::stage::{Line, Plain, Reply, ScriptedLlm, ScriptedStt, Stage, lines, ms, parts};
 
 #[tokio::test(start_paused = true)]
 async fn three_turns_get_three_replies() {
@@ -328,4 +329,54 @@ async fn without_a_voice_replies_are_written() {
     stage.until_message(Role::Assistant).await;
     assert_eq!(stage.history(), ["user: Hello.", "assistant: In writing."]);
     assert!(stage.speaker.sounds().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_cleared_before_its_end_is_heard_holds_nothing_up() {
+    let llm = ScriptedLlm::says(["Yes."]);
+    let stt = ScriptedStt::new(["Forget this.", "Keep this."]);
+    let mut stage = Stage::open(parts().stt(stt).llm(llm)).await;
+    stage.human.says(Line::Thanks).await;
+    // Nothing voiced follows, but the VAD still waits for the end of the speech.
+    stage.passes(ms(100)).await;
+    assert_eq!(stage.session.user_state(), UserState::Speaking);
+    stage.session.clear_user_turn();
+    stage.passes(ms(4000)).await;
+    assert_eq!(stage.history(), [""; 0], "{}", stage.story());
+    stage.human.says(Line::Bye).await;
+    stage.until_message(Role::Assistant).await;
+    assert_eq!(stage.history(), ["user: Keep this.", "assistant: Yes."]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_said_behind_a_clear_has_no_words_from_before() {
+    let llm = ScriptedLlm::says(["Yes."]);
+    let stt = ScriptedStt::new(["Forget this.", "Keep this."]);
+    let mut stage = Stage::open(parts().stt(stt.clone()).llm(llm)).await;
+    stage.human.begins(Line::Sorry);
+    stage.passes(ms(1200)).await;
+    stage.session.clear_user_turn();
+    stage.until_message(Role::Assistant).await;
+    assert_eq!(stage.history(), ["user: Keep this.", "assistant: Yes."]);
+    let heard = stt.heard.lock().expect("whole").clone();
+    assert_eq!(heard.len(), 2, "{heard:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_voice_that_nobody_hears_takes_nothing_from_what_is_written() {
+    let llm = ScriptedLlm::new([Reply::Slowly(ms(500), "All of these words are written.")]);
+    let session = parts().llm(llm).build().expect("a session");
+    let (_audio, receiver) = tokio::sync::mpsc::channel(1);
+    session
+        .start(Plain, SessionIo::text_only(receiver))
+        .await
+        .expect("it starts");
+    let speech = session
+        .generate_reply(ReplyOptions::default())
+        .expect("a model");
+    speech.wait().await;
+    assert_eq!(
+        lines(&session.history()),
+        ["assistant: All of these words are written."]
+    );
 }

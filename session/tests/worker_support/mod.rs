@@ -308,6 +308,7 @@ struct FakeState {
     events: Option<mpsc::UnboundedSender<RoomEvent>>,
     closed: bool,
     fail: u32,
+    hang: u32,
 }
 
 impl FakeTransport {
@@ -316,9 +317,21 @@ impl FakeTransport {
         self.0.lock().unwrap().fail = times;
     }
 
+    /// The next joins never end.
+    pub(crate) fn hang(&self, times: u32) {
+        self.0.lock().unwrap().hang = times;
+    }
+
     /// Where it joined, with which token.
     pub(crate) fn joined(&self) -> Vec<(String, String)> {
         self.0.lock().unwrap().joined.clone()
+    }
+
+    fn hangs(&self) -> bool {
+        let mut state = self.0.lock().unwrap();
+        let hangs = state.hang > 0;
+        state.hang = state.hang.saturating_sub(1);
+        hangs
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -365,6 +378,9 @@ impl RoomTransport for FakeTransport {
         token: &str,
         _: &ConnectOptions,
     ) -> Result<Connection, TransportError> {
+        if self.hangs() {
+            std::future::pending::<()>().await;
+        }
         let mut state = self.0.lock().unwrap();
         if state.fail > 0 {
             state.fail -= 1;

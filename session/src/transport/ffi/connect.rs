@@ -57,13 +57,16 @@ async fn join(
             })
         })
         .map_err(|e| failed(e.to_string()))?;
-    let mut incoming = call.within(limit + SLACK).await.map_err(|e| match e {
-        CallError::Timeout(_) => TransportError::Timeout {
-            what: "joining the room",
-            after: limit,
-        },
-        other => failed(other.to_string()),
-    })?;
+    let mut incoming = call
+        .within(limit.saturating_add(SLACK))
+        .await
+        .map_err(|e| match e {
+            CallError::Timeout(_) => TransportError::Timeout {
+                what: "joining the room",
+                after: limit,
+            },
+            other => failed(other.to_string()),
+        })?;
     let Event::Connect(callback) = incoming.message.clone() else {
         return Err(failed(
             "the media library answered something else".to_owned(),

@@ -23,16 +23,53 @@ const RECONNECTING: Duration = Duration::from_secs(90);
 
 /// Longest text that is read, in bytes. A sender that goes on is not heard, so that nobody can fill our memory.
 const LONGEST_TEXT: usize = 4 << 20;
+/// What the texts of one sender may have together before their end, in bytes and in number: many short ones fill it as well. The library ends those of a
+/// sender that leaves.
+const TEXTS_OF_ONE: (usize, usize) = (16 << 20, 256);
 
 struct Task {
     shared: Arc<Shared>,
     events: mpsc::UnboundedSender<RoomEvent>,
     /// Text streams of which the end has not come, by their readers' handles.
-    reading: HashMap<u64, TextMessage>,
+    reading: Texts,
     /// When the library is not waited for any longer.
     give_up: Option<Instant>,
     /// Whether we leave.
     leaving: bool,
+}
+
+/// Texts of which the end has not come, by their readers' handles.
+#[derive(Default)]
+struct Texts(HashMap<u64, TextMessage>);
+
+impl Texts {
+    fn of<'a>(&'a self, sender: &'a str) -> impl Iterator<Item = &'a TextMessage> {
+        self.0.values().filter(move |text| text.identity == sender)
+    }
+
+    /// Takes a text that begins; `false` if its sender has too many.
+    fn begin(&mut self, id: u64, text: TextMessage) -> bool {
+        let room = self.of(&text.identity).count() < TEXTS_OF_ONE.1;
+        if room {
+            self.0.insert(id, text);
+        }
+        room
+    }
+
+    /// Adds to a text. One that has become too long is given back, and not heard any more.
+    fn add(&mut self, id: u64, more: &str) -> Option<TextMessage> {
+        let text = self.0.get(&id)?;
+        let all: usize = self.of(&text.identity).map(|text| text.text.len()).sum();
+        if text.text.len() + more.len() > LONGEST_TEXT || all + more.len() > TEXTS_OF_ONE.0 {
+            return self.0.remove(&id);
+        }
+        self.0.get_mut(&id)?.text.push_str(more);
+        None
+    }
+
+    fn end(&mut self, id: u64) -> Option<TextMessage> {
+        self.0.remove(&id)
+    }
 }
 
 async fn until(at: Option<Instant>) {
@@ -53,7 +90,7 @@ pub(super) fn start(
         let mut task = Task {
             shared,
             events,
-            reading: HashMap::new(),
+            reading: Texts::default(),
             give_up: None,
             leaving: false,
         };
@@ -367,41 +404,46 @@ impl Task {
             return;
         };
         let info = opened.reader.info;
-        self.reading.insert(
-            handle.id(),
-            TextMessage {
-                id: info.stream_id,
-                identity: opened.participant_identity,
-                topic: info.topic,
-                text: String::new(),
-                attributes: info.attributes,
-            },
-        );
         let id = handle.id();
+        let identity = opened.participant_identity;
+        let text = TextMessage {
+            id: info.stream_id,
+            identity: identity.clone(),
+            topic: info.topic,
+            text: String::new(),
+            attributes: info.attributes,
+        };
+        if !self.reading.begin(id, text) {
+            tracing::warn!(
+                identity,
+                "a text is not read: {} others of its sender have not ended",
+                TEXTS_OF_ONE.1
+            );
+            return;
+        }
         if let Err(error) = self.shared.client.read_text(handle, &self.shared.room) {
             tracing::warn!("a text stream cannot be read: {error}");
-            self.reading.remove(&id);
+            self.reading.end(id);
         }
     }
 
     fn text(&mut self, event: TextStreamReaderEvent) {
         let id = event.reader_handle;
-        if let (Some(chunk), Some(message)) = (event.chunk_received, self.reading.get_mut(&id)) {
-            if message.text.len() + chunk.content.len() > LONGEST_TEXT {
-                tracing::warn!(
-                    identity = message.identity,
-                    topic = message.topic,
-                    "a text of more than {LONGEST_TEXT} bytes is not read"
-                );
-                self.reading.remove(&id);
-                return;
-            }
-            message.text.push_str(&chunk.content);
+        if let Some(chunk) = event.chunk_received
+            && let Some(too_long) = self.reading.add(id, &chunk.content)
+        {
+            tracing::warn!(
+                identity = too_long.identity,
+                topic = too_long.topic,
+                "a text is not read: it has more than {LONGEST_TEXT} bytes, or with the sender's others more than {}",
+                TEXTS_OF_ONE.0
+            );
+            return;
         }
         let Some(end) = event.eos else {
             return;
         };
-        let Some(mut message) = self.reading.remove(&id) else {
+        let Some(mut message) = self.reading.end(id) else {
             return;
         };
         if let Some(error) = end.error {
@@ -485,5 +527,60 @@ impl Task {
         // A server that ends a room leaves the library's part of it standing.
         self.shared.leave();
         self.emit(RoomEvent::Disconnected(reason));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(identity: &str) -> TextMessage {
+        TextMessage {
+            id: String::new(),
+            identity: identity.to_owned(),
+            topic: "lk.chat".to_owned(),
+            text: String::new(),
+            attributes: HashMap::new(),
+        }
+    }
+
+    #[test]
+    fn nobody_can_fill_the_memory_with_texts_that_do_not_end() {
+        let mut texts = Texts::default();
+        let quarter = "x".repeat(LONGEST_TEXT / 4);
+        let mut heard = 0;
+        for id in 0..1000 {
+            if !texts.begin(id, from("mallory")) {
+                continue;
+            }
+            for _ in 0..4 {
+                if texts.add(id, &quarter).is_some() {
+                    break;
+                }
+                heard += 1;
+            }
+        }
+        assert_eq!(heard, 16, "quarters of 4 MiB, 16 MiB in all");
+        let kept: usize = texts.of("mallory").map(|text| text.text.len()).sum();
+        assert_eq!(kept, TEXTS_OF_ONE.0);
+
+        // Others are heard as before, and so is she when her texts have ended.
+        assert!(texts.begin(1000, from("alice")));
+        assert!(texts.add(1000, "hello").is_none());
+        assert_eq!(texts.end(1000).map(|text| text.text), Some("hello".into()));
+        for id in 0..1000 {
+            texts.end(id);
+        }
+        assert!(texts.begin(1001, from("mallory")));
+        assert!(texts.add(1001, &quarter).is_none());
+        assert!((0..4).any(|_| texts.add(1001, &quarter).is_some()));
+        assert!(texts.end(1001).is_none(), "too long, and gone");
+    }
+
+    #[test]
+    fn a_sender_opens_only_so_many_texts_at_once() {
+        let mut texts = Texts::default();
+        let opened = (0..1000).filter(|id| texts.begin(*id, from("mallory")));
+        assert_eq!(opened.count(), TEXTS_OF_ONE.1);
     }
 }

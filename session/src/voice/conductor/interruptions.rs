@@ -94,6 +94,15 @@ impl Conductor {
         }
     }
 
+    /// The user's audio is over, or forgotten: the core says no more about what paused the agent. Words that are on their way still count.
+    pub(super) fn release_claim(&mut self) {
+        if let Some(speech) = &mut self.mouth.current
+            && let Pause::Claimed { is_false, .. } = &mut speech.pause
+        {
+            *is_false = true;
+        }
+    }
+
     /// Lets a speech go on that was held or paused for nothing.
     pub(super) fn settle_pause(&mut self) {
         let Some(speech) = &self.mouth.current else {

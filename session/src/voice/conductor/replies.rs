@@ -232,6 +232,10 @@ impl Conductor {
         });
         let error = generated.error.clone();
         let has_text = !generated.text.is_empty();
+        if has_text && error.is_none() && generated.label.is_some() {
+            // A session without a voice has no other sign of success.
+            self.errors[1] = 0;
+        }
         let mut fails = true;
         if let Some(generation) = speech.and_then(|speech| speech.generation.as_mut()) {
             generation.done = Some(generated);

@@ -34,6 +34,8 @@ impl Conductor {
                 audio,
             })));
         }
+        // What the program commits is meant, however short.
+        let by_hand = !turn.replies.is_empty();
         for reply in turn.replies {
             let _ = reply.send(text.clone());
         }
@@ -43,7 +45,7 @@ impl Conductor {
         let takes_new = self.shared.phase() == Phase::Running && self.closing.is_none();
         let outcome = match () {
             () if text.is_empty() => TurnOutcome::Empty,
-            () if brief && !turn.is_amendment => TurnOutcome::Brief,
+            () if brief && !by_hand && !turn.is_amendment => TurnOutcome::Brief,
             () if turn.skip_reply || !takes_new => TurnOutcome::Stored,
             () => TurnOutcome::Taken,
         };
@@ -100,7 +102,9 @@ impl Conductor {
         };
         let history = self.shared.history().clone();
         let session = AgentSession { inner: handle };
-        self.hook = Some(job.spawn(self.agent.clone(), session, history, self.messages.clone()));
+        let message = job.message.clone();
+        let task = job.spawn(self.agent.clone(), session, history, self.messages.clone());
+        self.hook = Some((task, message));
     }
 
     pub(super) fn hook_done(&mut self, done: HookDone) {

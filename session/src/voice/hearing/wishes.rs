@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::turn::{Ended, append, turn_of};
 use super::{COMMIT_WAIT, Ear, Heard, Owner, Submitted};
 use crate::stt::{FailedSegment, SttCommand};
+use crate::{ErrorKind, ProviderError};
 
 impl Ear {
     /// Ends the turn now.
@@ -88,6 +89,10 @@ impl Ear {
     pub(in crate::voice) fn clear(&mut self) {
         self.settle_missing();
         self.tell(Input::ClearTurn);
+        if self.user_speaks && !self.stt.is_stream() {
+            // The utterance that is open ends here. What comes of it belongs to the turn that is forgotten.
+            self.flush();
+        }
         let mut gone = Vec::new();
         self.turns.retain_mut(|turn| {
             if turn.ended.is_none() {
@@ -105,6 +110,7 @@ impl Ear {
     /// Ends all that is open: the user's audio is over for now.
     pub(in crate::voice) fn flush(&mut self) {
         self.settle_missing();
+        self.deaf = true;
         let outputs = self.detector.flush();
         Self::take(
             outputs,
@@ -122,11 +128,26 @@ impl Ear {
         self.stt.end_input();
     }
 
-    /// What is being recognised is given up.
-    pub(in crate::voice) fn cancel(&mut self) {
-        self.stt.cancel();
+    /// What is being recognised is given up, and what was said is a turn with the words there are, though nobody has ended it.
+    pub(in crate::voice) async fn cancel(&mut self) {
+        self.stt.cancel().await;
+        while let Some(event) = self.stt.try_next() {
+            self.on_stt(event);
+        }
+        let open = self.turns.iter().rev().find(|turn| !turn.is_over());
+        if let Some(number) = open.map(|turn| turn.number) {
+            self.merge_into(number);
+        }
+        self.turns
+            .retain(|turn| turn.is_over() || !turn.is_silent());
         for turn in &mut self.turns {
             turn.pending = 0;
+            let ended = turn.ended.get_or_insert(Ended {
+                decision: None,
+                waits_until: None,
+                has_final: true,
+            });
+            ended.waits_until = None;
         }
         self.submitted.clear();
         self.late = 0;
@@ -141,6 +162,10 @@ impl Ear {
                 owner: Owner::Late,
                 speech_end,
             });
+        } else {
+            let message = "only a recogniser of utterances can be asked again: ask this one by `Stt::recognize`";
+            let error = ProviderError::new("session", ErrorKind::Rejected, message);
+            self.heard.push_back(Heard::Error(error, true));
         }
     }
 }

@@ -134,6 +134,10 @@ impl Ear {
         {
             self.tell(Input::CommitTurn);
         }
+        if self.deaf && self.detector.open_turn() == Some(number) {
+            // Its end is beyond the end of the audio.
+            self.tell(Input::CommitTurn);
+        }
     }
 
     pub(super) fn add(

@@ -13,7 +13,7 @@ use listenkit_session::transport::{
     ConnectOptions, Connection, DataOptions, DisconnectReason, RoomEvent, RoomTransport,
     TextOptions,
 };
-use listenkit_test_server::{Network, Options};
+use listenkit_test_server::{Faults, Network, Options};
 use rooms::{
     RATE, SOON, Server, Speaker, Wire, amplitude_at, arrived, event, fresh, pair, subscribed, voice,
 };
@@ -308,7 +308,11 @@ async fn a_server_that_says_nothing_is_noticed(transport: &dyn RoomTransport) {
     reconnected(&mut alice).await;
 }
 
-async fn media_that_breaks_comes_back(transport: &dyn RoomTransport) {
+async fn media_breaks_and_comes_back(
+    transport: &dyn RoomTransport,
+    break_it: impl Fn(&Faults),
+    mend_it: impl Fn(&Faults),
+) {
     let server = Server::start_double(Options::default()).await;
     let room = fresh("media");
     let (mut alice, mut bob) = pair(&server, transport, &room).await;
@@ -322,10 +326,10 @@ async fn media_that_breaks_comes_back(transport: &dyn RoomTransport) {
     let mut frames = bob.room.open_audio(&sid, 16_000, 1).await.expect("heard");
     until_heard(&mut frames, 16_000).await;
     let begun = Instant::now();
-    server.double().faults().set_refuse_media(true);
+    break_it(server.double().faults());
     reconnecting(&mut alice).await;
     println!("noticed after {:?}", begun.elapsed());
-    server.double().faults().set_refuse_media(false);
+    mend_it(server.double().faults());
     reconnected(&mut alice).await;
     // Where it took long both began anew, with a track of another id.
     let mut sid = sid;
@@ -340,6 +344,21 @@ async fn media_that_breaks_comes_back(transport: &dyn RoomTransport) {
         }
     };
     timeout(RESTORED, again).await.expect("the tone is heard");
+}
+
+async fn media_that_breaks_one_way_comes_back(transport: &dyn RoomTransport) {
+    let refuse = |on| move |faults: &Faults| faults.set_refuse_media(on);
+    media_breaks_and_comes_back(transport, refuse(true), refuse(false)).await;
+}
+
+async fn a_network_that_is_gone_comes_back(transport: &dyn RoomTransport) {
+    let dead = Network {
+        loss: 1.0,
+        ..Network::default()
+    };
+    let kill = |faults: &Faults| faults.set_network(Some(dead.clone()));
+    let mend = |faults: &Faults| faults.set_network(None);
+    media_breaks_and_comes_back(transport, kill, mend).await;
 }
 
 fn renewed(event: RoomEvent) -> Option<String> {
@@ -540,7 +559,8 @@ on_each_transport! {
     a_cut_signal_is_resumed_and_costs_nothing,
     a_renewed_token_joins_again,
     a_server_that_says_nothing_is_noticed,
-    media_that_breaks_comes_back,
+    a_network_that_is_gone_comes_back,
+    media_that_breaks_one_way_comes_back,
     one_who_is_sent_away_is_told_why,
     what_changed_during_a_cut_is_known_after_it,
 }

@@ -20,6 +20,9 @@ use str0m::{Candidate, Event, Input, Output, Rtc, RtcError};
 /// stopped reading is beyond help.
 const MAX_QUEUED_DATA: usize = 8 << 20;
 
+/// Most candidates that wait for their description.
+const MAX_EARLY: usize = 64;
+
 /// Which data channel a packet belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lane {
@@ -60,8 +63,9 @@ pub(crate) struct Peer {
     /// When the connection wants to be told the time.
     pub(crate) wake: Instant,
     /// Candidates that came before the description they belong to.
-    early: Vec<Candidate>,
-    described: bool,
+    early: Vec<String>,
+    /// User name (ufrag) of the client's newest description; none before the first.
+    remote_user: Option<String>,
     /// Name of the first line of the description, to which candidates belong.
     first_mid: String,
     pending: Option<SdpPendingOffer>,
@@ -118,7 +122,7 @@ impl Peer {
             local,
             wake: now,
             early: Vec::new(),
-            described: false,
+            remote_user: None,
             first_mid: String::new(),
             pending: None,
             offers: 0,
@@ -142,16 +146,16 @@ impl Peer {
         serde_json::json!({ "candidate": line, "sdpMid": self.first_mid, "sdpMLineIndex": 0, "usernameFragment": null }).to_string()
     }
 
-    /// Takes the client's offer, gives the answer.
-    pub(crate) fn accept_offer(&mut self, sdp: &str) -> Result<String, String> {
+    /// Takes the client's offer, gives the answer and whether a candidate must follow: the transport is new.
+    pub(crate) fn accept_offer(&mut self, sdp: &str) -> Result<(String, bool), String> {
         let offer = SdpOffer::from_sdp_string(sdp).map_err(|e| e.to_string())?;
         let answer = self
             .rtc
             .sdp_api()
             .accept_offer(offer)
             .map_err(|e| e.to_string())?;
-        self.described();
-        Ok(self.local_description(&answer.to_sdp_string()))
+        let is_new = self.described(sdp);
+        Ok((self.local_description(&answer.to_sdp_string()), is_new))
     }
 
     /// Adds the two data channels, and gives the first offer.
@@ -250,23 +254,30 @@ impl Peer {
             .sdp_api()
             .accept_answer(pending, answer)
             .map_err(|e| e.to_string())?;
-        self.described();
+        self.described(sdp);
         Ok(true)
     }
 
-    fn described(&mut self) {
-        self.described = true;
-        for candidate in self.early.drain(..) {
-            self.rtc.add_remote_candidate(candidate);
+    /// Whether the description is of a new transport.
+    fn described(&mut self, sdp: &str) -> bool {
+        let user = sdp
+            .lines()
+            .find_map(|line| line.strip_prefix("a=ice-ufrag:"))
+            .map(|user| user.trim_end().to_owned());
+        let is_new = user.is_some() && user != self.remote_user;
+        self.remote_user = user.or_else(|| Some(String::new()));
+        for candidate in std::mem::take(&mut self.early) {
+            self.add_candidate(&candidate);
         }
+        is_new
     }
 
     /// Takes a candidate of the client, as the JSON text of the trickle message. Only UDP over IPv4 can reach a loopback socket.
     pub(crate) fn add_candidate(&mut self, init: &str) {
-        let Ok(init) = serde_json::from_str::<serde_json::Value>(init) else {
+        let Ok(parsed) = serde_json::from_str::<serde_json::Value>(init) else {
             return;
         };
-        let line = init
+        let line = parsed
             .get("candidate")
             .and_then(|c| c.as_str())
             .unwrap_or_default();
@@ -276,10 +287,15 @@ impl Peer {
         if candidate.proto() != Protocol::Udp || !candidate.addr().is_ipv4() {
             return;
         }
-        if self.described {
-            self.rtc.add_remote_candidate(candidate);
-        } else {
-            self.early.push(candidate);
+        let mut fields = line.split(' ').skip_while(|field| *field != "ufrag");
+        let user = fields.nth(1);
+        match &self.remote_user {
+            Some(remote) if user.is_none_or(|user| user == remote) => {
+                self.rtc.add_remote_candidate(candidate);
+            }
+            // Of a description that is still under way: the first, or that of a restart.
+            _ if self.early.len() < MAX_EARLY => self.early.push(init.to_owned()),
+            _ => {}
         }
     }
 

@@ -234,7 +234,6 @@ impl Room {
         let Some(participant) = self.participant_mut(sid) else {
             return;
         };
-        let is_first = participant.publisher.is_none();
         let early = std::mem::take(&mut participant.early_candidates);
         let publisher = participant
             .publisher
@@ -243,9 +242,9 @@ impl Room {
             publisher.add_candidate(&candidate);
         }
         match publisher.accept_offer(&description.sdp) {
-            Ok(sdp) => {
+            Ok((sdp, is_new)) => {
                 let target = proto::SignalTarget::Publisher;
-                let trickle = is_first.then(|| candidate(publisher, target));
+                let trickle = is_new.then(|| candidate(publisher, target));
                 participant.tell(Response::Answer(description_of(
                     "answer",
                     sdp,

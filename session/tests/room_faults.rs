@@ -1,6 +1,8 @@
 //! What every transport makes of a server and a network that fail. Signalling is cut on its way to any server; other faults need the double, which can
 //! be told to have them.
 
+#[path = "common/lossy.rs"]
+mod lossy;
 #[macro_use]
 #[path = "common/rooms.rs"]
 mod rooms;
@@ -14,6 +16,7 @@ use listenkit_session::transport::{
     TextOptions,
 };
 use listenkit_test_server::{Faults, Network, Options};
+use lossy::Lossy;
 use rooms::{
     RATE, SOON, Server, Speaker, Wire, amplitude_at, arrived, event, fresh, pair, subscribed, voice,
 };
@@ -182,6 +185,58 @@ async fn a_cut_signal_is_resumed_and_costs_nothing(transport: &dyn RoomTransport
         _ => None,
     })
     .await;
+}
+
+async fn cuts_again_and_again_cost_nothing(transport: &dyn RoomTransport) {
+    let server = Server::start().await;
+    let wires = [Wire::to(&server).await, Wire::to(&server).await];
+    let room = fresh("cuts");
+    let mut alice = wires[0].join(&server, transport, "alice", &room).await;
+    let mut bob = wires[1].join(&server, transport, "bob", &room).await;
+    arrived(&mut alice, "bob").await;
+    arrived(&mut bob, "alice").await;
+    let track = alice
+        .room
+        .publish_audio(&voice(50))
+        .await
+        .expect("published");
+    let _speaker = Speaker::start(track, 440.0);
+    let sid = subscribed(&mut bob, "alice").await;
+    let mut frames = bob.room.open_audio(&sid, 16_000, 1).await.expect("heard");
+    let mut random = fastrand::Rng::with_seed(11);
+    let mut next = 0u32;
+    for _ in 0..6 {
+        let (who, both) = (random.usize(..2), random.bool());
+        for (nth, wire) in wires.iter().enumerate() {
+            if nth == who || both {
+                wire.cut();
+            }
+        }
+        let first = next;
+        for _ in 0..20 {
+            for connection in [&alice, &bob] {
+                let sent = connection
+                    .room
+                    .publish_data(&next.to_le_bytes(), &numbered())
+                    .await;
+                sent.expect("data may be sent meanwhile");
+            }
+            next += 1;
+            sleep(Duration::from_millis(random.u64(..60))).await;
+        }
+        let all: Vec<_> = (first..next).collect();
+        for connection in [&mut alice, &mut bob] {
+            assert_eq!(numbers(connection, next - 1).await, all);
+        }
+        let back = async {
+            while !(alice.room.is_connected() && bob.room.is_connected()) {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(RESTORED, back).await.expect("both are back");
+        while frames.try_recv().is_ok() {}
+        until_heard(&mut frames, 16_000).await;
+    }
 }
 
 async fn what_changed_during_a_cut_is_known_after_it(transport: &dyn RoomTransport) {
@@ -444,10 +499,24 @@ fn bad(seed: u64) -> Network {
     }
 }
 
+async fn lossy_pair(
+    lossy: &Lossy,
+    server: &Server,
+    transport: &dyn RoomTransport,
+    room: &str,
+) -> (Connection, Connection) {
+    let mut alice = lossy.join(server, transport, "alice", room).await;
+    let mut bob = lossy.join(server, transport, "bob", room).await;
+    arrived(&mut alice, "bob").await;
+    arrived(&mut bob, "alice").await;
+    (alice, bob)
+}
+
 async fn a_bad_network_costs_reliable_data_nothing(transport: &dyn RoomTransport) {
-    let server = Server::start_double(Options::default()).await;
-    server.double().faults().set_network(Some(bad(1)));
-    let (alice, mut bob) = pair(&server, transport, &fresh("bad")).await;
+    let server = Server::start().await;
+    let lossy = Lossy::to(&server).await;
+    lossy.set(Some(bad(1)));
+    let (alice, mut bob) = lossy_pair(&lossy, &server, transport, &fresh("bad")).await;
     bob.room.register_rpc("echo").expect("registered");
     for number in 0..200u32 {
         alice
@@ -503,8 +572,10 @@ async fn a_bad_network_costs_reliable_data_nothing(transport: &dyn RoomTransport
 async fn a_bad_network_costs_audio_some_of_its_tone_and_none_of_its_pace(
     transport: &dyn RoomTransport,
 ) {
-    let server = Server::start_double(Options::default()).await;
-    let (alice, mut bob) = pair(&server, transport, &fresh("bad-audio")).await;
+    let server = Server::start().await;
+    let lossy = Lossy::to(&server).await;
+    let room = fresh("bad-audio");
+    let (alice, mut bob) = lossy_pair(&lossy, &server, transport, &room).await;
     let track = alice
         .room
         .publish_audio(&voice(50))
@@ -514,7 +585,7 @@ async fn a_bad_network_costs_audio_some_of_its_tone_and_none_of_its_pace(
     let sid = subscribed(&mut bob, "alice").await;
     let mut frames = bob.room.open_audio(&sid, RATE, 1).await.expect("heard");
     until_heard(&mut frames, RATE).await;
-    server.double().faults().set_network(Some(bad(2)));
+    lossy.set(Some(bad(2)));
     sleep(Duration::from_secs(1)).await;
     while frames.try_recv().is_ok() {}
     let begun = Instant::now();
@@ -548,7 +619,7 @@ async fn a_bad_network_costs_audio_some_of_its_tone_and_none_of_its_pace(
     let loudest = samples.iter().map(|s| s.unsigned_abs()).max();
     assert!(loudest < Some(20_000), "{loudest:?}");
     // And all is well again with the network.
-    server.double().faults().set_network(None);
+    lossy.set(None);
     until_heard(&mut frames, RATE).await;
 }
 
@@ -560,6 +631,7 @@ on_each_transport! {
     a_renewed_token_joins_again,
     a_server_that_says_nothing_is_noticed,
     a_network_that_is_gone_comes_back,
+    cuts_again_and_again_cost_nothing,
     media_that_breaks_one_way_comes_back,
     one_who_is_sent_away_is_told_why,
     what_changed_during_a_cut_is_known_after_it,

@@ -440,6 +440,17 @@ impl Peer {
         is_written
     }
 
+    /// Bytes of data that the other side has not confirmed.
+    pub(super) fn unconfirmed(&mut self) -> usize {
+        let mut bytes = 0;
+        for (_, id) in &self.channels {
+            if let Some(mut channel) = self.rtc.channel(*id) {
+                bytes += channel.buffered_amount();
+            }
+        }
+        bytes
+    }
+
     /// Tells the other side that this is the end.
     pub(super) fn close(&mut self) {
         if self.rtc.is_alive() {

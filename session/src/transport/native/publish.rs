@@ -101,6 +101,8 @@ pub(super) struct Published {
     half: Option<Instant>,
     /// The queue ran dry, and the listeners are being told.
     pausing: bool,
+    /// The next packet follows a pause.
+    paused: bool,
     block: Vec<i16>,
 }
 
@@ -124,6 +126,7 @@ impl Published {
             due: None,
             half: None,
             pausing: false,
+            paused: false,
         }
     }
 
@@ -154,7 +157,9 @@ impl Published {
                 }
                 Taken::Nothing => {
                     self.block.fill(0);
-                    if !self.send_silence(peer, now) {
+                    let is_told = !self.send_silence(peer, now);
+                    self.paused = true;
+                    if is_told {
                         self.due = None;
                         return;
                     }
@@ -227,8 +232,7 @@ impl Published {
 
     fn send(&mut self, peer: &mut Peer, now: Instant) {
         if self.muted || self.mid.is_none() || !peer.is_connected() {
-            // Time goes on; the listeners are told of a pause by its length.
-            self.time = self.time.wrapping_add(self.sender.packet_ticks());
+            self.paused = true;
             return;
         }
         self.encode_and_send(peer, now);
@@ -248,9 +252,9 @@ impl Published {
         let (origin, zero) = *self.origin.get_or_insert((now, self.time));
         let elapsed = now.saturating_duration_since(origin).as_micros();
         let real = zero.wrapping_add((elapsed * u128::from(CLOCK_RATE) / 1_000_000) as u32);
-        // Packets that follow each other have no gap; after a pause real time says how long it was.
+        // Packets that follow each other have no gap, however late they leave; after a pause real time says how long it was.
         let behind = real.wrapping_sub(self.time) as i32;
-        if behind > 3 * ticks as i32 {
+        if std::mem::take(&mut self.paused) && behind > ticks as i32 {
             self.time = real;
         }
         let time = self.time;

@@ -37,7 +37,7 @@ const GREETING: Duration = Duration::from_secs(10);
 /// How long a room is left in the background after nobody waits for it.
 const LEAVING: Duration = Duration::from_secs(3);
 
-/// How long data that waits may hold up leaving.
+/// How long data that is on its way may hold up leaving.
 const LAST_DATA: Duration = Duration::from_millis(500);
 
 /// Reliable bytes that may wait before senders are made to.
@@ -177,7 +177,8 @@ pub(super) struct Task {
     token: String,
     auto_subscribe: AutoSubscribe,
     shared: Arc<Shared>,
-    events: mpsc::UnboundedSender<RoomEvent>,
+    /// Until the last one.
+    events: Option<mpsc::UnboundedSender<RoomEvent>>,
     commands: mpsc::UnboundedReceiver<Command>,
     /// Who waits for joining, until when, and what they hear then.
     joined: Option<(Reply<NativeRoom>, Instant, TransportError)>,
@@ -216,6 +217,8 @@ pub(super) struct Task {
     /// Requests that wait for the signalling to come back.
     held: VecDeque<Request>,
     recovery: Option<Recovery>,
+    /// The last recovery's beginning, tries and end.
+    recovered: Option<(Instant, u32, Instant)>,
     sleep: Pin<Box<Sleep>>,
 }
 
@@ -235,7 +238,7 @@ impl Task {
             token,
             auto_subscribe: options.auto_subscribe,
             shared,
-            events,
+            events: Some(events),
             commands,
             joined: None,
             heard: now,
@@ -263,6 +266,7 @@ impl Task {
             attributes: HashMap::new(),
             held: VecDeque::new(),
             recovery: None,
+            recovered: None,
             sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
         }
     }
@@ -330,7 +334,7 @@ impl Task {
         }
         self.handle_time(now)?;
         self.drive(now);
-        self.recovered(now)
+        self.is_recovered(now)
     }
 
     fn poll_woken(&mut self, cx: &mut Context<'_>) -> Poll<Woken> {
@@ -495,8 +499,10 @@ impl Task {
     }
 
     fn emit(&self, event: RoomEvent) {
-        // Nobody listens any more: the room may still be in use.
-        let _ = self.events.send(event);
+        if let Some(events) = &self.events {
+            // Nobody listens any more: the room may still be in use.
+            let _ = events.send(event);
+        }
     }
 
     fn apply(&mut self, changes: Vec<Change>) {
@@ -724,6 +730,22 @@ impl Task {
         if reason == DisconnectReason::ClientInitiated {
             self.last_data().await;
         }
+        if let Some((joined, ..)) = self.joined.take() {
+            let url = self.url.clone();
+            let message = format!("the server ended it: {reason:?}");
+            let _ = joined.send(Err(TransportError::Connect { url, message }));
+        }
+        self.over(reason);
+        let signal = self.signal.take();
+        if let Some(signal) = signal {
+            leave(signal).await;
+        }
+        self.publisher.close();
+        self.subscriber.close();
+    }
+
+    /// Ends what the application has of the room. The event is the last one.
+    fn over(&mut self, reason: DisconnectReason) {
         for published in &self.published {
             published.queue.close();
         }
@@ -733,22 +755,18 @@ impl Task {
             state.over = true;
         }
         self.readers = Readers::default();
-        self.emit(RoomEvent::Disconnected(reason));
-        let (closed, events) = mpsc::unbounded_channel();
-        drop(std::mem::replace(&mut self.events, closed));
-        drop(events);
-        let signal = self.signal.take();
-        if let Some(signal) = signal {
-            leave(signal).await;
+        if let Some(events) = self.events.take() {
+            let _ = events.send(RoomEvent::Disconnected(reason));
         }
-        self.publisher.close();
-        self.subscriber.close();
     }
 
     /// Gives what the application has just sent a moment to go out.
     async fn last_data(&mut self) {
         let until = Instant::now() + LAST_DATA;
-        while self.data.waiting() > 0 && self.publisher.is_connected() && Instant::now() < until {
+        while self.publisher.is_connected() && Instant::now() < until {
+            if self.data.waiting() == 0 && self.publisher.unconfirmed() == 0 {
+                return;
+            }
             let (publisher, sleep) = (&mut self.publisher, &mut self.sleep);
             sleep.as_mut().reset(publisher.wake.min(until).into());
             std::future::poll_fn(|cx| {
@@ -765,6 +783,13 @@ impl Task {
             publisher.handle_time(now);
             self.drive(now);
         }
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        // Does nothing after `end`. A task that panics, or whose runtime stops, leaves nobody waiting either.
+        self.over(DisconnectReason::Unknown);
     }
 }
 

@@ -24,6 +24,9 @@ const GIVE_UP: Duration = Duration::from_secs(60);
 /// How long media may take after the signalling is back.
 const MEDIA: Duration = Duration::from_secs(10);
 
+/// A connection that breaks again so soon was none: its tries are counted on.
+const STEADY: Duration = Duration::from_secs(10);
+
 /// Between tries: doubled each time, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -95,14 +98,22 @@ impl Task {
             }
             None => {
                 tracing::warn!(why, "the connection broke");
-                self.recovery = Some(Recovery {
+                let mut recovery = Recovery {
                     since: now,
                     tries: 0,
                     is_full: false,
                     attempt: None,
                     next: Some(now),
                     media: None,
-                });
+                };
+                if let Some((since, tries, ended)) = self.recovered
+                    && now < ended + STEADY
+                {
+                    recovery.since = since;
+                    recovery.tries = tries;
+                    recovery.try_again(now);
+                }
+                self.recovery = Some(recovery);
                 if self.joined.is_none() {
                     self.shared.state().connected = false;
                     self.emit(RoomEvent::Reconnecting);
@@ -300,7 +311,7 @@ impl Task {
     }
 
     /// Says so when everything is back.
-    pub(super) fn recovered(&mut self, _now: Instant) -> Step {
+    pub(super) fn is_recovered(&mut self, now: Instant) -> Step {
         let is_back = self.recovery.as_ref().is_some_and(|r| r.media.is_some())
             && self.signal.is_some()
             && self.subscriber.is_connected()
@@ -308,7 +319,9 @@ impl Task {
         if !is_back {
             return Step::Continue(());
         }
-        self.recovery = None;
+        if let Some(recovery) = self.recovery.take() {
+            self.recovered = Some((recovery.since, recovery.tries, now));
+        }
         for request in std::mem::take(&mut self.held) {
             self.send(request);
         }

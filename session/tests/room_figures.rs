@@ -1,7 +1,8 @@
 //! What the transport costs: opening the library, memory, an idle room, and the way of audio through a server on loopback.
 //!
 //! Figures, not a check: `cargo test --release -p listenkit-session --test room_figures -- --ignored --nocapture
-//! of_the_library`, and with `--features native` and `of_the_native_transport`; each in a process of its own.
+//! of_the_library`, and with `--features native` and `of_the_native_transport`; each in a process of its own. `LIVEKIT_URL=... of_a_listener` counts what one
+//! participant costs that hears another, which speaks in a process of its own.
 
 #[path = "common/rooms.rs"]
 mod rooms;
@@ -81,6 +82,113 @@ async fn of_the_native_transport() {
     if let Some(transport) = rooms::native("figures") {
         figures(&transport).await;
     }
+}
+
+/// The other participant of [`of_a_listener`], in a process of its own; ends when that one leaves.
+#[cfg(feature = "native")]
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "no test of its own"]
+async fn one_who_speaks() {
+    let Ok(room) = std::env::var("LISTENKIT_FIGURES_ROOM") else {
+        return;
+    };
+    let Some(transport) = rooms::native("figures") else {
+        return;
+    };
+    let server = Server::start().await;
+    let mut alice = server.join(&transport, "alice", &room).await;
+    let options = PublishOptions {
+        name: "voice".to_owned(),
+        sample_rate: 48_000,
+        channels: 1,
+        source: TrackSource::Microphone,
+        queue: Duration::from_millis(100),
+    };
+    let track = alice.room.publish_audio(&options).await.expect("published");
+    // Speaks, then says nothing, as told by the listener.
+    let mut speaks = false;
+    loop {
+        let sample = || fastrand::i16(-3_000..3_000);
+        let noise: Vec<i16> = (0..480).map(|_| sample()).collect();
+        let frame = AudioFrame::new(noise, 48_000, 1).expect("a good format");
+        tokio::select! {
+            event = alice.events.recv() => match event {
+                Some(RoomEvent::Data(_)) => speaks = !speaks,
+                Some(RoomEvent::ParticipantDisconnected { .. }) | None => return,
+                Some(_) => {}
+            },
+            sent = track.capture(&frame), if speaks => sent.expect("sent"),
+        }
+    }
+}
+
+/// What a participant costs that hears one voice: with nothing said, spoken to, and speaking itself.
+#[cfg(feature = "native")]
+#[tokio::test(flavor = "current_thread")]
+#[ignore = "figures: takes two minutes, and needs a server in another process"]
+async fn of_a_listener() {
+    if std::env::var("LIVEKIT_URL").is_err() {
+        println!("skipped: needs a server in another process, as LIVEKIT_URL");
+        return;
+    }
+    let room = fresh("listener");
+    let mut speaker = std::process::Command::new(std::env::current_exe().expect("it runs"))
+        .args(["--ignored", "--exact", "one_who_speaks"])
+        .env("LISTENKIT_FIGURES_ROOM", &room)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let server = Server::start().await;
+    let transport = match std::env::var("LISTENKIT_TRANSPORT").as_deref() {
+        Ok("ffi") => rooms::ffi("figures").map(|t| Box::new(t) as Box<dyn RoomTransport>),
+        _ => rooms::native("figures").map(|t| Box::new(t) as Box<dyn RoomTransport>),
+    };
+    let Some(transport) = transport else { return };
+    let mut bob = server.join(&*transport, "bob", &room).await;
+    let sid = subscription(&mut bob).await;
+    busy("joined, one silent track that nobody reads", 15).await;
+    let mut frames = bob.room.open_audio(&sid, 16_000, 1).await.expect("heard");
+    let reading = tokio::spawn(async move {
+        let mut count = 0u32;
+        while frames.recv().await.is_some() {
+            count += 1;
+        }
+        count
+    });
+    busy("one reader, nothing said yet", 15).await;
+    let reliable = listenkit_session::transport::DataOptions::default();
+    let turn = || bob.room.publish_data(b"turn", &reliable);
+    turn().await.expect("sent");
+    sleep(Duration::from_secs(2)).await;
+    busy("one reader at 16 kHz of 50 packets a second", 30).await;
+    let age = bob.room.audio_age(&sid).await.expect("heard");
+    println!("age of the audio: {age:?}");
+    turn().await.expect("sent");
+    sleep(Duration::from_secs(2)).await;
+    busy("one reader of a pause", 15).await;
+    let options = PublishOptions {
+        name: "voice".to_owned(),
+        sample_rate: 24_000,
+        channels: 1,
+        source: TrackSource::Microphone,
+        queue: Duration::from_millis(400),
+    };
+    let track = bob.room.publish_audio(&options).await.expect("published");
+    busy("the same, with a track of ours in a pause", 15).await;
+    let talking = tokio::spawn(async move {
+        loop {
+            let noise: Vec<i16> = (0..480).map(|_| fastrand::i16(-3_000..3_000)).collect();
+            let frame = AudioFrame::new(noise, 24_000, 1).expect("a good format");
+            if track.capture(&frame).await.is_err() {
+                return;
+            }
+        }
+    });
+    busy("the same, and we speak (24 kHz)", 15).await;
+    bob.room.close().await;
+    talking.await.expect("it ends");
+    println!("{} frames read", reading.await.expect("it ends"));
+    let _ = speaker.wait();
 }
 
 async fn figures(transport: &dyn RoomTransport) {

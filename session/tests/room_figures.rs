@@ -132,10 +132,11 @@ async fn of_a_listener() {
         return;
     }
     let room = fresh("listener");
-    let mut speaker = std::process::Command::new(std::env::current_exe().expect("it runs"))
+    let mut speaker = tokio::process::Command::new(std::env::current_exe().expect("it runs"))
         .args(["--ignored", "--exact", "one_who_speaks"])
         .env("LISTENKIT_FIGURES_ROOM", &room)
         .stdout(std::process::Stdio::null())
+        .kill_on_drop(true)
         .spawn()
         .expect("it starts");
     let server = Server::start().await;
@@ -188,7 +189,7 @@ async fn of_a_listener() {
     bob.room.close().await;
     talking.await.expect("it ends");
     println!("{} frames read", reading.await.expect("it ends"));
-    let _ = speaker.wait();
+    let _ = speaker.wait().await;
 }
 
 async fn figures(transport: &dyn RoomTransport) {

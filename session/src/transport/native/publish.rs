@@ -21,7 +21,7 @@ use crate::transport::{AudioTrack, PublishOptions, TransportError};
 pub(super) const PUBLISHING: &str = "cannot publish the track";
 const CAPTURING: &str = "cannot send audio";
 
-/// How long a packet's second half is waited for before silence takes its place: a sender's own steps are 10 to 20 ms.
+/// How long a packet or its second half is waited for before silence takes its place: a sender's own steps are 10 to 20 ms.
 const HALF: Duration = Duration::from_millis(20);
 
 /// A clock that is this late does not try to make up for it.
@@ -68,6 +68,15 @@ impl Queue {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What wakes the task for an empty queue.
+    fn idle(&self) -> Asleep {
+        if self.direct {
+            Asleep::UntilPacket
+        } else {
+            Asleep::UntilAny
+        }
+    }
+
     pub(super) fn sid(&self) -> String {
         self.inner().sid.clone()
     }
@@ -97,7 +106,7 @@ pub(super) struct Published {
     time: u32,
     /// When the next packet is due.
     pub(super) due: Option<Instant>,
-    /// Since when half a packet waits.
+    /// Since when a packet is waited for.
     half: Option<Instant>,
     /// The queue ran dry, and the listeners are being told.
     pausing: bool,
@@ -204,12 +213,11 @@ impl Published {
             self.half = None;
             return Taken::Whole;
         }
-        if len == 0 && !queue.direct {
-            inner.asleep = Asleep::UntilAny;
-            self.half = None;
+        if len == 0 && self.pausing {
+            inner.asleep = queue.idle();
             return Taken::Nothing;
         }
-        // Without a queue the sender's pauses have another length: two packets.
+        // A sender that keeps the time itself is a little late now and then. Without a queue it is given longer: two packets more.
         let patience = if queue.direct { 3 * HALF } else { HALF };
         let since = *self.half.get_or_insert(now);
         if now < since + patience {
@@ -218,7 +226,7 @@ impl Published {
         }
         self.half = None;
         if len == 0 {
-            inner.asleep = Asleep::UntilPacket;
+            inner.asleep = queue.idle();
             return Taken::Nothing;
         }
         self.block.fill(0);

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+#[path = "common/script.rs"]
+mod script;
+
 use std::time::Duration;
 
 use listenkit_session::providers::espeak::{EspeakNg, EspeakOptions};
@@ -102,9 +105,7 @@ async fn a_program_that_hangs_is_killed_in_time_and_with_its_reader() {
     let sleeper = std::env::temp_dir().join(format!("listenkit-sleeper-{}", std::process::id()));
     let mark = sleeper.with_extension("pid");
     let script = format!("#!/bin/sh\necho $$ > {}\nexec sleep 60\n", mark.display());
-    std::fs::write(&sleeper, script).unwrap();
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-    std::fs::set_permissions(&sleeper, mode).unwrap();
+    script::write(&sleeper, &script);
     let voice = voice(|options| {
         options.program = sleeper.clone();
         options.deadline = Duration::from_millis(300);
@@ -142,16 +143,10 @@ async fn is_gone(mark: &std::path::Path) -> bool {
 /// A program that says this, and then neither more nor ends.
 #[cfg(unix)]
 fn stuck(says: &str) -> (EspeakNg, std::path::PathBuf) {
-    use std::os::unix::fs::PermissionsExt;
-
     let name = format!("listenkit-stuck-{}-{}", std::process::id(), says.len());
     let path = std::env::temp_dir().join(name);
-    std::fs::write(
-        &path,
-        format!("#!/bin/sh\nprintf '{says}'\nexec sleep 30\n"),
-    )
-    .unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let lines = format!("#!/bin/sh\nprintf '{says}'\nexec sleep 30\n");
+    script::write(&path, &lines);
     let voice = voice(|options| {
         options.program = path.clone();
         options.deadline = Duration::from_millis(300);

@@ -2,6 +2,8 @@
 
 #[path = "common/recording.rs"]
 mod recording;
+#[path = "common/script.rs"]
+mod script;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -221,15 +223,12 @@ async fn a_request_that_is_dropped_makes_room_for_the_next() {
 #[cfg(unix)]
 #[tokio::test(start_paused = true)]
 async fn a_clip_that_takes_too_long_is_an_error_and_the_next_one_works() {
-    use std::os::unix::fs::PermissionsExt as _;
     // A program that hangs the first time, and is the real one from then on.
     let folder = std::env::temp_dir().join(format!("listenkit-hangs-once-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder of our own");
     let program = folder.join("program");
     let script = "#!/bin/sh\nmkdir \"$0.ran\" 2>/dev/null && exec sleep 600\nexec pocketsphinx_batch \"$@\"\n";
-    std::fs::write(&program, script).expect("our folder");
-    let executable = std::fs::Permissions::from_mode(0o700);
-    std::fs::set_permissions(&program, executable).expect("our file");
+    script::write(&program, script);
     let options = PocketSphinxOptions {
         program,
         ..digits()

@@ -119,11 +119,12 @@ impl OpenAi {
         let url = Url::parse(&base)
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some())
-            .filter(|url| url.username().is_empty() && url.password().is_none());
+            .filter(|url| url.username().is_empty() && url.password().is_none())
+            .filter(|url| url.query().is_none() && url.fragment().is_none());
         let Some(url) = url else {
             // Not quoted: it may hold a password.
             return Err(rejected(
-                "the base URL is not of the form http(s)://host[:port]/path".into(),
+                "the base URL is not of the form http(s)://host[:port]/path, without a password and without a query".into(),
             ));
         };
         let key = options.api_key.or_else(|| env("OPENAI_API_KEY"));
@@ -271,7 +272,7 @@ impl OpenAi {
                 Some(b"false") => ErrorKind::Rejected,
                 _ => kind_of(status, said.code.as_deref()),
             },
-            self.without_key(format!("HTTP {}: {}", status.as_u16(), said.message)),
+            format!("HTTP {}: {}", status.as_u16(), self.quoted(said.message)),
         );
         error.retry_after = retry_after(&headers, SystemTime::now());
         error
@@ -292,8 +293,18 @@ impl OpenAi {
                 _ => ErrorKind::Server,
             },
         };
-        let message = format!("error in the answer: {}", said.message);
-        ProviderError::new(provider, kind, self.without_key(message))
+        let message = format!("error in the answer: {}", self.quoted(said.message));
+        ProviderError::new(provider, kind, message)
+    }
+
+    /// What a server said, as far as an error quotes it. The key goes before the rest is cut off, lest a part of it stays.
+    fn quoted(&self, said: String) -> String {
+        let mut said = self.without_key(said);
+        if let Some((at, _)) = said.char_indices().nth(QUOTED) {
+            said.truncate(at);
+            said.push('…');
+        }
+        said
     }
 
     fn without_key(&self, text: String) -> String {
@@ -412,16 +423,11 @@ impl Said {
             Some(inner) => field("message").unwrap_or_else(|| text(inner)),
             None => String::from_utf8_lossy(body).trim().to_owned(),
         };
-        let mut message: String = match message.is_empty() {
-            true => "no reason given".into(),
-            false => message,
-        };
-        if let Some((at, _)) = message.char_indices().nth(QUOTED) {
-            message.truncate(at);
-            message.push('…');
-        }
         Self {
-            message,
+            message: match message.is_empty() {
+                true => "no reason given".into(),
+                false => message,
+            },
             code: field("code").or_else(|| field("type")),
         }
     }
@@ -506,15 +512,21 @@ mod tests {
         assert!(
             !format!("{server:?} {:?}", server.llm(OpenAiLlmOptions::default())).contains("secret")
         );
-        assert_eq!(
-            server.without_key("bad key sk-secret".into()),
-            "bad key ***"
-        );
+        assert_eq!(server.quoted("bad key sk-secret".into()), "bad key ***");
+        let long = format!("{}sk-secret", "x".repeat(QUOTED - 4));
+        let quoted = server.quoted(long);
+        assert!(quoted.ends_with("x***"), "{quoted}");
     }
 
     #[test]
     fn addresses_that_are_none_are_refused_without_quoting_them() {
-        for base in ["", "localhost:80", "ftp://x/v1", "http://user:hunter2@x/v1"] {
+        for base in [
+            "",
+            "localhost:80",
+            "ftp://x/v1",
+            "http://user:hunter2@x/v1",
+            "http://x/v1?key=hunter2",
+        ] {
             let error = OpenAi::new(OpenAiOptions {
                 base_url: Some(base.into()),
                 ..OpenAiOptions::default()

@@ -7,7 +7,7 @@ use std::time::Duration;
 use livekit_protocol as proto;
 use proto::server_message::Message as FromServer;
 use proto::worker_message::Message as ToServer;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -24,6 +24,9 @@ use crate::api::Credentials;
 const AGENT_NAME_ATTRIBUTE: &str = "lk.agent.name";
 /// For a load function that blocks; the last load counts then.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Calls of the load function at one time. One that hangs keeps its thread, and the runtime has 512 of these for everything that blocks.
+const LOAD_CALLS: usize = 8;
 /// For the last messages to the server.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -109,6 +112,7 @@ pub(crate) struct Dispatcher {
     load: f64,
     meter: Option<CpuLoad>,
     load_pending: bool,
+    load_calls: Arc<Semaphore>,
     was_full: bool,
     /// When a drain gives up.
     draining: Option<Instant>,
@@ -152,6 +156,7 @@ impl Dispatcher {
             connected: false,
             load: 0.0,
             load_pending: false,
+            load_calls: Arc::new(Semaphore::new(LOAD_CALLS)),
             was_full: false,
             draining: None,
         })
@@ -337,8 +342,9 @@ impl Dispatcher {
             // The load of this moment counts: of many offers at once, each is to see the load of those before.
             Some(load) => {
                 let (load, report) = (load.clone(), self.report.clone());
+                let calls = self.load_calls.clone();
                 self.tasks.spawn(async move {
-                    let load = call_load(load).await;
+                    let load = call_load(load, calls).await;
                     let _ = report.send(Event::Offer { request, load });
                 });
             }
@@ -648,8 +654,9 @@ impl Dispatcher {
         {
             let report = self.report.clone();
             let last = self.load;
+            let calls = self.load_calls.clone();
             self.tasks.spawn(async move {
-                let load = call_load(load).await.unwrap_or(last);
+                let load = call_load(load, calls).await.unwrap_or(last);
                 let _ = report.send(Event::Load(load));
             });
         }
@@ -713,8 +720,17 @@ async fn until(deadline: Option<Instant>) {
 }
 
 /// Calls the user's load function where it may block. `None` if there is no use in what it says.
-async fn call_load(load: LoadFn) -> Option<f64> {
-    let call = tokio::task::spawn_blocking(move || load());
+async fn call_load(load: LoadFn, calls: Arc<Semaphore>) -> Option<f64> {
+    let Ok(permit) = calls.try_acquire_owned() else {
+        tracing::error!(
+            "{LOAD_CALLS} calls of the load function have not returned; the load before counts"
+        );
+        return None;
+    };
+    let call = tokio::task::spawn_blocking(move || {
+        let _until_it_returns = permit;
+        load()
+    });
     match tokio::time::timeout(LOAD_TIMEOUT, call).await {
         Ok(Ok(load)) if load >= 0.0 => Some(load),
         Ok(Ok(load)) => {
@@ -734,5 +750,37 @@ async fn call_load(load: LoadFn) -> Option<f64> {
             );
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_load_function_that_hangs_keeps_few_threads() {
+        let called = Arc::new(AtomicUsize::new(0));
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let held = std::sync::Mutex::new(held);
+        let count = called.clone();
+        let load: LoadFn = Arc::new(move || {
+            count.fetch_add(1, Ordering::SeqCst);
+            let held = held.lock().unwrap_or_else(|held| held.into_inner());
+            // Until the sender is gone.
+            let _ = held.recv();
+            0.5
+        });
+        let calls = Arc::new(Semaphore::new(LOAD_CALLS));
+        let all = (0..3 * LOAD_CALLS).map(|_| call_load(load.clone(), calls.clone()));
+        let loads = futures_util::future::join_all(all).await;
+        assert!(loads.iter().all(Option::is_none), "{loads:?}");
+        assert_eq!(called.load(Ordering::SeqCst), LOAD_CALLS);
+        drop(release);
+        // They return, and the next is called.
+        let returned = calls.acquire_many(LOAD_CALLS as u32).await;
+        drop(returned);
+        assert_eq!(call_load(load, calls).await, Some(0.5));
     }
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use listenkit_session::AudioFrame;
 use listenkit_session::transport::{
     ConnectOptions, Connection, DataOptions, DisconnectReason, RoomEvent, RoomTransport,
-    TextOptions,
+    TextOptions, Token,
 };
 use listenkit_test_server::{Faults, Network, Options};
 use lossy::Lossy;
@@ -416,7 +416,7 @@ async fn a_network_that_is_gone_comes_back(transport: &dyn RoomTransport) {
     media_breaks_and_comes_back(transport, kill, mend).await;
 }
 
-fn renewed(event: RoomEvent) -> Option<String> {
+fn renewed(event: RoomEvent) -> Option<Token> {
     match event {
         RoomEvent::TokenRefreshed(token) => Some(token),
         _ => None,
@@ -438,7 +438,7 @@ async fn a_renewed_token_joins_again(transport: &dyn RoomTransport) {
         newest = renewed(e).unwrap_or(newest);
     }
     let again = transport
-        .connect(&server.url, &newest, &ConnectOptions::default())
+        .connect(&server.url, newest.as_str(), &ConnectOptions::default())
         .await
         .expect("joined with it");
     let local = again.room.local_participant();

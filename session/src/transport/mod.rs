@@ -295,13 +295,36 @@ pub enum RoomEvent {
     /// A procedure call to a method that was registered; answer through `reply`. Dropping it answers with an application error.
     Rpc(RpcInvocation),
     /// The token was renewed; for joining again.
-    TokenRefreshed(String),
+    TokenRefreshed(Token),
     /// The connection broke and is being restored.
     Reconnecting,
     /// The connection is back.
     Reconnected,
     /// The connection is over. The last event.
     Disconnected(DisconnectReason),
+}
+
+/// A token. What prints it does not say it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// The token itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Token {
+    fn from(token: String) -> Self {
+        Self(token)
+    }
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(***)")
+    }
 }
 
 /// A data packet.

@@ -340,7 +340,7 @@ impl Task {
                 }
             }
             RoomMessage::TextStreamOpened(m) => self.text_opened(m, &mut incoming),
-            RoomMessage::TokenRefreshed(m) => self.emit(RoomEvent::TokenRefreshed(m.token)),
+            RoomMessage::TokenRefreshed(m) => self.emit(RoomEvent::TokenRefreshed(m.token.into())),
             RoomMessage::Reconnecting(_) => {
                 shared.state().connected = false;
                 self.give_up.get_or_insert(Instant::now() + RECONNECTING);

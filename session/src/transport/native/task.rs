@@ -678,7 +678,7 @@ impl Task {
             Response::RoomMoved(moved) => {
                 if !moved.token.is_empty() {
                     self.token.clone_from(&moved.token);
-                    self.emit(RoomEvent::TokenRefreshed(moved.token));
+                    self.emit(RoomEvent::TokenRefreshed(moved.token.into()));
                 }
                 let mut changes = Vec::new();
                 {
@@ -697,7 +697,7 @@ impl Task {
             }
             Response::RefreshToken(token) => {
                 self.token.clone_from(&token);
-                self.emit(RoomEvent::TokenRefreshed(token));
+                self.emit(RoomEvent::TokenRefreshed(token.into()));
             }
             Response::RequestResponse(response) => self.request_response(response),
             Response::SubscriptionResponse(response) => {

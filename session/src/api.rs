@@ -336,7 +336,7 @@ impl ServerApi {
     /// Sends a reliable data packet into a room: to these identities, or to all if there are none.
     ///
     /// # Errors
-    /// [`ApiError`].
+    /// [`ApiError`]; [`is_not_found`](ApiError::is_not_found) if there is no such room.
     pub async fn send_data(
         &self,
         room: &str,
@@ -350,11 +350,22 @@ impl ServerApi {
             topic: topic.map(str::to_owned),
             ..Default::default()
         };
-        self.call(
-            "SendData",
-            self.rooms.send_data(room, payload.to_vec(), options),
-        )
-        .await
+        let request = self.rooms.send_data(room, payload.to_vec(), options);
+        let refused = match self.call("SendData", request).await {
+            Err(ApiError::Refused { call, code, .. }) if code == "unavailable" => call,
+            other => return other,
+        };
+        // A livekit-server 1.13.5 says so of a room that it does not have: "no response from servers".
+        let is_there = !self.list_rooms(&[room]).await?.is_empty();
+        let (code, message) = match is_there {
+            true => ("unavailable", "the server did not answer for it".to_owned()),
+            false => ("not_found", format!("there is no room \"{room}\"")),
+        };
+        Err(ApiError::Refused {
+            call: refused,
+            code: code.to_owned(),
+            message,
+        })
     }
 
     /// Sends the agent of this name into a room. The room need not be open yet.

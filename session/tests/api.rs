@@ -167,6 +167,9 @@ async fn rooms_dispatches_and_data_on(api: &ServerApi) {
 
     api.delete_room(&name).await.unwrap();
     assert!(api.list_rooms(&[&name]).await.unwrap().is_empty());
+    let gone = api.send_data(&name, b"x", None, &[]).await.unwrap_err();
+    assert!(gone.is_not_found(), "{gone}");
+    assert!(gone.to_string().contains(&name), "{gone}");
 }
 
 #[tokio::test]

@@ -37,6 +37,15 @@ impl Failure {
         )
     }
 
+    /// As livekit-server 1.13.5 answers for a room that none of its nodes has.
+    fn no_node() -> Self {
+        Self(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "no response from servers".into(),
+        )
+    }
+
     fn malformed() -> Self {
         Self(
             StatusCode::BAD_REQUEST,
@@ -304,14 +313,14 @@ impl Call {
     async fn send_data(&self) -> Result<Response, Failure> {
         let request: proto::SendDataRequest = self.request()?;
         self.check_admin(&request.room)?;
-        let room = self.room(&request.room)?;
+        let room = self.room(&request.room).map_err(|_| Failure::no_node())?;
         let command = Command::SendData {
             request: Box::new(request),
         };
         room.commands
             .send(command)
             .await
-            .map_err(|_| Failure::not_found("room"))?;
+            .map_err(|_| Failure::no_node())?;
         self.reply(&proto::SendDataResponse::default())
     }
 

@@ -14,6 +14,7 @@ use livekit_protocol as proto;
 use livekit_token::Claims;
 use prost::Message as _;
 use serde::Deserialize;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::room::{Admission, Command, JoinError, Outgoing, RoomConfig, RoomHandle};
@@ -123,6 +124,20 @@ struct Session {
     room: Option<RoomHandle>,
     sid: String,
     generation: u64,
+}
+
+/// Also of a client that goes away between its admission and the WebSocket.
+impl Drop for Session {
+    fn drop(&mut self) {
+        let (Some(room), Ok(runtime)) = (self.room.take(), Handle::try_current()) else {
+            return;
+        };
+        let command = Command::SignalLost {
+            sid: std::mem::take(&mut self.sid),
+            generation: self.generation,
+        };
+        runtime.spawn(async move { room.commands.send(command).await });
+    }
 }
 
 fn next_generation() -> u64 {
@@ -265,12 +280,5 @@ async fn run(
                 Some(Ok(_)) => {}
             },
         }
-    }
-    if let Some(room) = session.room {
-        let command = Command::SignalLost {
-            sid: session.sid,
-            generation: session.generation,
-        };
-        _ = room.commands.send(command).await;
     }
 }

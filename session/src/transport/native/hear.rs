@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use listenkit_rtp_audio::{Receiver, ReceiverOptions};
-use str0m::rtp::RtpPacket;
 use tokio::sync::mpsc;
 
+use super::red::Heard;
 use crate::AudioFrame;
 use crate::transport::TransportError;
 
@@ -49,15 +49,15 @@ impl Reader {
         Ok((reader, output))
     }
 
-    fn take(&mut self, packet: &RtpPacket, now: Instant) {
-        let ssrc = *packet.header.ssrc;
+    fn take(&mut self, packet: &Heard, now: Instant) {
+        let ssrc = packet.ssrc;
         if self.ssrc.replace(ssrc).is_some_and(|before| before != ssrc) {
             self.receiver.restart();
         }
         self.receiver.push(
-            *packet.seq_no,
-            packet.header.timestamp,
-            packet.timestamp,
+            packet.sequence,
+            packet.time,
+            packet.arrived,
             &packet.payload,
         );
         self.give(now);
@@ -85,7 +85,7 @@ impl Readers {
     }
 
     /// A packet of this track came.
-    pub(super) fn take(&mut self, sid: &str, packet: &RtpPacket, now: Instant) {
+    pub(super) fn take(&mut self, sid: &str, packet: &Heard, now: Instant) {
         for reader in self.0.iter_mut().filter(|r| r.sid == sid) {
             reader.take(packet, now);
         }

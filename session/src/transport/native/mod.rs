@@ -13,6 +13,7 @@ mod hear;
 mod model;
 mod peer;
 mod publish;
+mod red;
 mod room;
 mod signal;
 mod task;

@@ -19,11 +19,12 @@ use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 use str0m::format::Codec;
 use str0m::media::{Direction, MediaKind, Mid, Pt};
 use str0m::net::{Protocol, Receive};
-use str0m::rtp::{Extension, ExtensionValues, RtpPacket, RtpWrite};
+use str0m::rtp::{Extension, ExtensionValues, RtpWrite};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcError};
 use tokio::net::UdpSocket;
 
 use super::data::Lane;
+use super::red::{Heard, Unwrap};
 
 /// Larger than what a peer sends, which keeps to an MTU of 1,500.
 const DATAGRAM: usize = 2048;
@@ -34,6 +35,11 @@ const BURST: usize = 64;
 /// Addresses of ours that are used at most: a server with candidates in many networks does not make us open a socket for each.
 const SOCKETS: usize = 8;
 
+/// Checks without an answer after which a connection is lost. They come every 3 s, so a dead network is noticed in 15.5 s (measured; 21.5 s with
+/// str0m's 9), as LiveKit's library does it in 15.3 s. At 20 % of loss on the way there and back one in 3,000 rows of checks would fail, and a
+/// connection that is restored loses nothing.
+const STUN_RETRANSMITS: usize = 5;
+
 /// What a peer tells the room.
 #[derive(Debug)]
 pub(super) enum PeerEvent {
@@ -42,7 +48,7 @@ pub(super) enum PeerEvent {
     /// Nothing has come for long. It may come back.
     Disconnected,
     /// A packet of the remote track on this line.
-    Rtp(Mid, Box<RtpPacket>),
+    Rtp(Mid, Heard),
     Data(Lane, Vec<u8>),
     /// A data channel opened, or has room again.
     Writable,
@@ -89,6 +95,7 @@ pub(super) struct Peer {
     channels: Vec<(Lane, ChannelId)>,
     events: VecDeque<PeerEvent>,
     opus: Option<Pt>,
+    heard: Unwrap,
     connected: bool,
     /// Descriptions as they were last exchanged, for a resumed connection.
     pub(super) last_offer: Option<proto::SessionDescription>,
@@ -127,7 +134,8 @@ impl Peer {
         // A line of video can be answered, though it is not asked for.
         let config = Rtc::builder()
             .clear_codecs()
-            .enable_opus(true, false)
+            // With what makes up for lost packets.
+            .enable_opus(true, true)
             .enable_vp8(true)
             .enable_h264(true)
             .enable_vp9(true)
@@ -149,6 +157,8 @@ impl Peer {
             // For the round trip.
             .set_stats_interval(Some(Duration::from_secs(2)))
             .set_rtp_mode(true);
+        let mut config = config;
+        config.set_max_stun_retransmits(STUN_RETRANSMITS);
         let rtc = config.build(now);
         let opus = rtc
             .codec_config()
@@ -168,6 +178,7 @@ impl Peer {
             channels: Vec::new(),
             events: VecDeque::new(),
             opus,
+            heard: Unwrap::default(),
             connected: false,
             last_offer: None,
             last_answer: None,
@@ -511,7 +522,16 @@ impl Peer {
                 let Some(stream) = api.stream_rx(&packet.header.ssrc) else {
                     return;
                 };
-                PeerEvent::Rtp(stream.mid(), Box::new(packet))
+                let mid = stream.mid();
+                let kind = packet.header.payload_type;
+                let mut params = self.rtc.codec_config().params().iter();
+                if params.any(|p| p.red() == Some(kind)) {
+                    let heard = self.heard.wrapped(mid, &packet);
+                    let events = heard.into_iter().map(|h| PeerEvent::Rtp(mid, h));
+                    self.events.extend(events);
+                    return;
+                }
+                PeerEvent::Rtp(mid, self.heard.plain(mid, &packet))
             }
             Event::ChannelOpen(id, label) => {
                 let lane = match label.as_str() {

@@ -110,6 +110,8 @@ pub struct FailedSegment {
     pub attempts: u32,
     /// Start and end of the speech, since the start of the stream.
     pub span: (Duration, Duration),
+    /// Whether the stream ended, too: then an [`Error`](SttEvent::Error) follows that says so, and the two are one failure.
+    pub stream_ended: bool,
 }
 
 /// Cost of one request.

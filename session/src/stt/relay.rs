@@ -313,6 +313,7 @@ impl Relay {
                 error: error.clone(),
                 attempts: 1,
                 span,
+                stream_ended: true,
             };
             self.segments += 1;
             self.say(SttEvent::SegmentFailed(failed)).await?;

@@ -419,6 +419,7 @@ impl Queue {
                     error,
                     attempts,
                     span: clip.times.speech,
+                    stream_ended: false,
                 };
                 let mut kept = lock(&self.shared.failed);
                 kept.push_back(failed.clone());

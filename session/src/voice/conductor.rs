@@ -5,6 +5,7 @@ mod replies;
 mod turns;
 
 use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use super::event::{
 };
 use super::generation::Generation;
 use super::hearing::{Ear, Heard};
-use super::hooks::HookJob;
+use super::hooks::{HookJob, hook_failed};
 use super::message::{Command, Message};
 use super::metrics::Metrics;
 use super::options::{Options, SessionError};
@@ -208,11 +209,7 @@ impl Conductor {
             Message::Hook(done) => self.hook_done(done),
             Message::Generated(generated) => self.generated(generated),
             Message::Audible(speech) => self.audible(&speech),
-            Message::Spoken(speech, text) => self.emit(SessionEvent::AgentTranscript {
-                speech: speech.id().to_owned(),
-                text,
-                is_final: false,
-            }),
+            Message::Spoken(speech, text) => self.spoken(&speech, text),
             Message::Played(speech, played) => self.played(&speech, played),
         }
     }
@@ -455,8 +452,9 @@ impl Conductor {
             }
             Heard::Failed(failed) => {
                 let error = failed.error.clone();
+                let counts = error.kind != ErrorKind::Closed && !failed.stream_ended;
                 self.emit(SessionEvent::SegmentFailed(failed));
-                if error.kind != ErrorKind::Closed {
+                if counts {
                     self.failed(ErrorSource::Stt, error);
                 }
             }
@@ -572,7 +570,15 @@ impl Conductor {
             return;
         };
         let (agent, session) = (self.agent.clone(), AgentSession { inner: handle });
-        self.enter = Some(tokio::spawn(async move { agent.on_enter(&session).await }));
+        self.enter = Some(tokio::spawn(async move {
+            if AssertUnwindSafe(agent.on_enter(&session))
+                .catch_unwind()
+                .await
+                .is_err()
+            {
+                session.report(ErrorSource::Agent, hook_failed("on_enter panicked"));
+            }
+        }));
     }
 
     fn close(&mut self, reason: CloseReason, error: Option<ProviderError>) {
@@ -611,15 +617,15 @@ impl Conductor {
             task.abort();
             self.add_message(message);
         }
-        for job in std::mem::take(&mut self.hooks) {
-            self.add_message(job.message);
-        }
         // What the user said last is stored with the words there are.
         while let Some(event) = self.ear.try_recognised() {
             self.ear.on_stt(event);
         }
         self.ear.cancel().await;
         self.settle();
+        for job in std::mem::take(&mut self.hooks) {
+            self.add_message(job.message);
+        }
         if let Some(speech) = &self.mouth.current {
             let heard = speech.utterance.as_ref().map(|utterance| utterance.heard());
             let handle = speech.handle.clone();
@@ -630,9 +636,18 @@ impl Conductor {
         }
         if let Some(handle) = self.handle.upgrade() {
             let session = AgentSession { inner: handle };
-            let exit = std::panic::AssertUnwindSafe(self.agent.on_exit(&session)).catch_unwind();
-            if !matches!(tokio::time::timeout(limit, exit).await, Ok(Ok(()))) {
-                tracing::warn!("on_exit failed or took too long");
+            let exit = AssertUnwindSafe(self.agent.on_exit(&session)).catch_unwind();
+            let problem = match tokio::time::timeout(limit, exit).await {
+                Ok(Ok(())) => None,
+                Ok(Err(_)) => Some("on_exit panicked".to_owned()),
+                Err(_) => Some(format!("on_exit is given up after {limit:?}")),
+            };
+            if let Some(problem) = problem {
+                self.emit(SessionEvent::Error {
+                    source: ErrorSource::Agent,
+                    error: hook_failed(problem),
+                    recoverable: true,
+                });
             }
         }
         self.refuse_rest();

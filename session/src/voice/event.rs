@@ -203,7 +203,7 @@ pub enum SessionEvent {
         speech: String,
         /// Text that follows what came before. What was heard of it, if it was interrupted, is in [`ConversationItemAdded`](Self::ConversationItemAdded).
         text: String,
-        /// The speech is over; `text` is all that was heard of it.
+        /// The speech is over; `text` is all that was heard of it, or written, its last piece too.
         is_final: bool,
     },
     /// The user spoke over the agent.
@@ -215,7 +215,7 @@ pub enum SessionEvent {
     },
     /// An interruption was followed by no words.
     AgentFalseInterruption {
-        /// Whether the agent goes on where it was paused.
+        /// Whether the agent goes on where it was paused. If not: the speech is over, or words of the user's are still on their way and decide.
         resumed: bool,
         /// The core's record.
         record: FalseInterruption,

@@ -12,12 +12,14 @@ use tokio::time::Instant;
 use super::AgentSession;
 use super::agent::{Agent, TurnReply, UserTurn};
 use super::message::Message;
-use crate::{ChatContext, ChatMessage};
+use crate::{ChatContext, ChatMessage, ErrorKind, ProviderError};
 
-/// A turn that waits for the agent's hook.
+/// A turn that waits for the agent's hook, or for the turns before it.
 pub(super) struct HookJob {
     pub(super) turn: u64,
     pub(super) message: ChatMessage,
+    /// Whether the hook is asked. The others only take their place in the history.
+    pub(super) is_asked: bool,
     pub(super) decision: Option<EndOfTurn>,
     pub(super) transcription_delay: Duration,
 }
@@ -34,6 +36,11 @@ pub(super) struct HookDone {
     pub(super) transcription_delay: Duration,
     pub(super) took: Duration,
     pub(super) reply: Result<TurnReply, String>,
+}
+
+/// A hook did not do what it was there for.
+pub(super) fn hook_failed(message: impl Into<String>) -> ProviderError {
+    ProviderError::new("agent", ErrorKind::Rejected, message)
 }
 
 impl HookJob {

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use super::age;
 use super::agent::{Agent, ChatInput};
 use super::event::{CloseReason, ErrorSource, EventStream, SessionEvent};
+use super::hooks::hook_failed;
 use super::message::Command;
 use super::options::SessionError;
 use super::session::{AgentSession, SessionIo};
@@ -314,7 +315,8 @@ impl Follower {
             self.hooks.spawn(async move {
                 let hook = agent.on_participant_connected(&session, &participant);
                 if AssertUnwindSafe(hook).catch_unwind().await.is_err() {
-                    tracing::error!("on_participant_connected panicked");
+                    let error = hook_failed("on_participant_connected panicked");
+                    session.report(ErrorSource::Agent, error);
                 }
             });
         }
@@ -418,8 +420,7 @@ impl Follower {
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => "on_chat_message panicked".to_owned(),
             };
-            let error = ProviderError::new("agent", ErrorKind::Rejected, message);
-            session.report(ErrorSource::Agent, error);
+            session.report(ErrorSource::Agent, hook_failed(message));
         });
     }
 

@@ -12,7 +12,7 @@ use super::event::SpeechSource;
 use super::generation::{Generation, Source};
 use super::message::Message;
 use super::speech::SpeechHandle;
-use crate::tts::{Playout, SharedTts, TtsEvent, Utterance};
+use crate::tts::{Playout, SharedTts, TtsCommand, TtsEvent, TtsInput, Utterance};
 use crate::{ProviderError, RetryPolicy};
 
 /// After this a speech that was stopped counts as over, whatever the playout does. LiveKit Agents 1.8.9: 5 s.
@@ -20,6 +20,9 @@ pub(super) const STOP_LIMIT: Duration = Duration::from_secs(5);
 
 /// How often the words that are being heard are reported: a word of speech lasts 0.3 s.
 const SPOKEN: Duration = Duration::from_millis(200);
+
+/// Pieces of a written reply on their way.
+const WRITTEN_CAPACITY: usize = 64;
 
 /// A speech that waits, is made, or is heard.
 pub(super) struct Speech {
@@ -34,6 +37,8 @@ pub(super) struct Speech {
     pub(super) generation: Option<Generation>,
     pub(super) utterance: Option<Utterance>,
     watcher: Option<JoinHandle<()>>,
+    /// What has been written of it, in a session without a voice.
+    pub(super) written: String,
     /// When the voice was opened.
     pub(super) voiced_at: Option<Instant>,
     /// When its first frame left.
@@ -84,6 +89,7 @@ impl Speech {
             generation: None,
             utterance: None,
             watcher: None,
+            written: String::new(),
             voiced_at: None,
             audible_at: None,
             history_at: usize::MAX,
@@ -188,10 +194,27 @@ impl Mouth {
                 if let Some(audio) = generation.audio.take() {
                     self.play(&mut speech, audio);
                 }
+            } else {
+                self.write(&mut speech, &mut generation);
             }
             speech.generation = Some(generation);
         }
         self.current = Some(speech);
+    }
+
+    /// Without a voice the text goes where the voice would be.
+    fn write(&self, speech: &mut Speech, generation: &mut Generation) {
+        let (input, mut pieces) = TtsInput::channel(WRITTEN_CAPACITY);
+        generation.speak(input);
+        let (handle, messages) = (speech.handle.clone(), self.messages.clone());
+        speech.watcher = Some(tokio::spawn(async move {
+            while let Some(piece) = pieces.recv().await {
+                let (TtsCommand::Text(text), Some(messages)) = (piece, messages.upgrade()) else {
+                    continue;
+                };
+                let _ = messages.send(Message::Spoken(handle.clone(), text));
+            }
+        }));
     }
 
     fn play(&self, speech: &mut Speech, audio: mpsc::Receiver<Result<TtsEvent, ProviderError>>) {

@@ -188,3 +188,61 @@ async fn a_turn_whose_hook_runs_to_the_end_of_the_session_is_kept() {
         stage.story()
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_that_is_only_stored_keeps_its_place_behind_one_whose_hook_runs() {
+    let llm = ScriptedLlm::says(["One."]);
+    let stt = ScriptedStt::new(["First.", "Second."]);
+    let mut stage = Stage::open_with(parts().stt(stt).llm(llm), Slow).await;
+    stage.human.says(Line::Bye).await;
+    stage.passes(ms(1000)).await;
+    // The hook of the first turn takes 3 s.
+    stage.human.says(Line::Bye).await;
+    let text = stage.session.commit_user_turn_silently().await;
+    assert_eq!(text.expect("it runs"), "Second.");
+    stage.until_message(Role::Assistant).await;
+    assert_eq!(
+        stage.history()[..3],
+        ["assistant: Welcome.", "user: First.", "user: Second."],
+        "{}",
+        stage.story()
+    );
+}
+
+/// An agent that does nothing well.
+struct Clumsy;
+
+#[async_trait::async_trait]
+impl Agent for Clumsy {
+    async fn on_enter(&self, _: &AgentSession) {
+        panic!("at the door");
+    }
+
+    async fn on_exit(&self, _: &AgentSession) {
+        panic!("on the way out");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_that_panics_is_an_error_event() {
+    let mut stage = Stage::open_with(parts(), Clumsy).await;
+    stage.session.aclose().await;
+    stage
+        .until("close", |event| matches!(event, SessionEvent::Close { .. }))
+        .await;
+    let errors: Vec<String> = stage
+        .log
+        .iter()
+        .filter_map(|(_, event)| match event {
+            SessionEvent::Error {
+                source: ErrorSource::Agent,
+                error,
+                recoverable: true,
+            } => Some(error.to_string()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(errors.len(), 2, "{}", stage.story());
+    assert!(errors[0].contains("on_enter panicked"), "{errors:?}");
+    assert!(errors[1].contains("on_exit panicked"), "{errors:?}");
+}

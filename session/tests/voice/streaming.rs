@@ -285,6 +285,39 @@ async fn streams_that_never_last_end_the_session() {
     assert_eq!(closes, 1, "{}", stage.story());
 }
 
+/// A stream that ends gives back what it has not recognised, piece by piece.
+#[tokio::test(start_paused = true)]
+async fn one_outage_is_one_failure_however_many_pieces_it_leaves() {
+    let stt = StreamingStt::new();
+    let mut stage = Stage::open(parts().stt(stt.clone())).await;
+    let audio = AudioFrame::new(vec![0; 1_600], RATE, 1).expect("a format");
+    for number in 0..5 {
+        stt.says(SttEvent::SegmentFailed(FailedSegment {
+            number,
+            audio: audio.clone(),
+            audio_at: ms(100 * number),
+            error: ProviderError::new("stt", ErrorKind::Server, "a bad day"),
+            attempts: 1,
+            span: (ms(100 * number), ms(100 * number + 100)),
+            stream_ended: true,
+        }))
+        .await;
+    }
+    stt.says(SttEvent::Error {
+        error: ProviderError::new("stt", ErrorKind::Server, "a bad day"),
+        recoverable: false,
+    })
+    .await;
+    stage.passes(ms(3000)).await;
+    let failed = stage.count(|event| matches!(event, SessionEvent::SegmentFailed(_)));
+    assert_eq!(failed, 5, "{}", stage.story());
+    let closed = stage.count(|event| matches!(event, SessionEvent::Close { .. }));
+    assert_eq!(closed, 0, "{}", stage.story());
+    stage.human.says(Line::Thanks).await;
+    stt.final_words("Thanks.").await;
+    stage.until_message(Role::User).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_utterance_that_cannot_be_tried_again_is_an_error() {
     let mut stage = Stage::open(parts().stt(StreamingStt::new())).await;
@@ -296,6 +329,7 @@ async fn an_utterance_that_cannot_be_tried_again_is_an_error() {
         error: ProviderError::new("stt", ErrorKind::Server, "a bad day"),
         attempts: 1,
         span: (ms(0), ms(100)),
+        stream_ended: false,
     });
     stage
         .until("error", |event| {

@@ -1,11 +1,15 @@
 //! Who speaks when.
 
+use std::sync::Arc;
+
+use futures_util::StreamExt;
 use listenkit::{Precision, SmartTurn, TurnEndReason};
-use listenkit_session::Role;
+use listenkit_session::llm::{ChatChunk, ChatStream, Llm};
 use listenkit_session::voice::{
     Metrics, ReplyOptions, SessionEvent, SessionIo, TurnDetection, TurnOutcome, UserState,
     UserTurnEnded,
 };
+use listenkit_session::{AgentSession, ChatContext, ProviderError, Role};
 
 use crate::stage::{Line, Plain, Reply, ScriptedLlm, ScriptedStt, Stage, lines, ms, parts};
 
@@ -378,5 +382,74 @@ async fn a_voice_that_nobody_hears_takes_nothing_from_what_is_written() {
     assert_eq!(
         lines(&session.history()),
         ["assistant: All of these words are written."]
+    );
+}
+
+/// A model that takes its time over each word.
+struct Dribble;
+
+#[async_trait::async_trait]
+impl Llm for Dribble {
+    fn label(&self) -> &str {
+        "dribble.llm"
+    }
+
+    async fn chat(&self, _: &ChatContext) -> Result<ChatStream, ProviderError> {
+        let words = futures_util::stream::iter(["One", " two", " three", " four."]);
+        let chunks = words.then(|word| async move {
+            tokio::time::sleep(ms(200)).await;
+            Ok(ChatChunk {
+                text: word.to_owned(),
+                usage: None,
+            })
+        });
+        Ok(chunks.boxed())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_voice_a_reply_is_written_as_it_is_made() {
+    let builder = AgentSession::builder().llm(Arc::new(Dribble));
+    let mut stage = Stage::open(builder).await;
+    let session = stage.session.clone();
+    let ask = || session.generate_reply(ReplyOptions::default());
+    let reply = ask().expect("a model");
+    reply.wait().await;
+    let cut = ask().expect("a model");
+    // Between its second word and the third.
+    stage.passes(ms(500)).await;
+    cut.interrupt().expect("it may be");
+    cut.wait().await;
+    stage.passes(ms(1000)).await;
+    let pieces: Vec<(&str, bool)> = stage
+        .log
+        .iter()
+        .filter_map(|(_, event)| match event {
+            SessionEvent::AgentTranscript { text, is_final, .. } => {
+                Some((text.as_str(), *is_final))
+            }
+            _ => None,
+        })
+        .collect();
+    // The last word may be in the final text only.
+    let pieces: Vec<_> = pieces
+        .into_iter()
+        .filter(|p| *p != (" four.", false))
+        .collect();
+    assert_eq!(
+        pieces,
+        [
+            ("One", false),
+            (" two", false),
+            (" three", false),
+            ("One two three four.", true),
+            ("One", false),
+            (" two", false),
+            ("One two", true),
+        ]
+    );
+    assert_eq!(
+        stage.history(),
+        ["assistant: One two three four.", "assistant: One two (cut)"]
     );
 }

@@ -119,6 +119,23 @@ impl Conductor {
         }
     }
 
+    /// A piece of the speech is heard, or written.
+    pub(super) fn spoken(&mut self, handle: &SpeechHandle, text: String) {
+        if !self.is_current(handle) {
+            return; // the last word of it is out
+        }
+        if let Some(speech) = &mut self.mouth.current
+            && speech.utterance.is_none()
+        {
+            speech.written.push_str(&text);
+        }
+        self.emit(SessionEvent::AgentTranscript {
+            speech: handle.id().to_owned(),
+            text,
+            is_final: false,
+        });
+    }
+
     pub(super) fn played(&mut self, handle: &SpeechHandle, played: Played) {
         if !self.is_current(handle) {
             return;
@@ -284,7 +301,8 @@ impl Conductor {
             utterance.stop();
         } else {
             let handle = speech.handle.clone();
-            self.finish_current(&handle, String::new(), true);
+            let written = std::mem::take(&mut speech.written);
+            self.finish_current(&handle, written, true);
         }
     }
 

@@ -10,12 +10,12 @@ use crate::voice::agent::TurnReply;
 use crate::voice::event::{ErrorSource, SessionEvent, SpeechSource, TurnOutcome, UserTurnEnded};
 use crate::voice::generation::Source;
 use crate::voice::hearing::{CompleteTurn, same_words};
-use crate::voice::hooks::{HookDone, HookJob};
+use crate::voice::hooks::{HookDone, HookJob, hook_failed};
 use crate::voice::metrics::{EouMetrics, Metrics, VadMetrics};
 use crate::voice::session::{AgentSession, Phase};
 use crate::voice::speech::SpeechHandle;
 use crate::voice::speeches::{Pause, Plan, Speech};
-use crate::{ChatMessage, ErrorKind, ProviderError, Role};
+use crate::{ChatMessage, Role};
 
 impl Conductor {
     /// A turn of the user's is over and has all of its words.
@@ -57,13 +57,13 @@ impl Conductor {
             sample_rate: self.ear.rate(),
         }));
         match outcome {
-            TurnOutcome::Taken => self.hooks.push_back(HookJob {
+            TurnOutcome::Taken | TurnOutcome::Stored => self.hooks.push_back(HookJob {
                 turn: turn.number,
                 message: ChatMessage::new(Role::User, text),
+                is_asked: outcome == TurnOutcome::Taken,
                 decision,
                 transcription_delay,
             }),
-            TurnOutcome::Stored => self.add_message(ChatMessage::new(Role::User, text)),
             TurnOutcome::Empty => self.nothing_said(turn.number, decision),
             TurnOutcome::Brief => {}
         }
@@ -90,9 +90,15 @@ impl Conductor {
         }
     }
 
+    /// Stores turns that are over, and asks the agent's hook about one of them, in their order.
     pub(super) fn run_hook(&mut self) {
         if self.hook.is_some() {
             return;
+        }
+        while self.hooks.front().is_some_and(|job| !job.is_asked)
+            && let Some(job) = self.hooks.pop_front()
+        {
+            self.add_message(job.message);
         }
         let Some(handle) = self.handle.upgrade() else {
             return; // nobody will hear the answer
@@ -130,7 +136,7 @@ impl Conductor {
         if let Err(message) = &done.reply {
             self.emit(SessionEvent::Error {
                 source: ErrorSource::Agent,
-                error: ProviderError::new("agent", ErrorKind::Rejected, message),
+                error: hook_failed(message),
                 recoverable: true,
             });
         }

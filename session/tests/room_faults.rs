@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use listenkit_session::AudioFrame;
+use listenkit_session::transport::native::NativeTransport;
 use listenkit_session::transport::{
     ConnectOptions, Connection, DataOptions, DisconnectReason, RoomEvent, RoomTransport,
     TextOptions, Token,
@@ -623,7 +624,70 @@ async fn a_bad_network_costs_audio_some_of_its_tone_and_none_of_its_pace(
     until_heard(&mut frames, RATE).await;
 }
 
+async fn where_no_datagram_comes_through_media_takes_tcp(transport: &dyn RoomTransport) {
+    let Some(server) = Server::start_with_tcp().await else {
+        return;
+    };
+    let lossy = Lossy::to(&server).await;
+    lossy.set(Some(Network {
+        loss: 1.0,
+        ..Network::default()
+    }));
+    let (alice, mut bob) = lossy_pair(&lossy, &server, transport, &fresh("tcp")).await;
+    let track = alice
+        .room
+        .publish_audio(&voice(50))
+        .await
+        .expect("published");
+    let _speaker = Speaker::start(track, 440.0);
+    let sid = subscribed(&mut bob, "alice").await;
+    let mut frames = bob.room.open_audio(&sid, RATE, 1).await.expect("heard");
+    until_heard(&mut frames, RATE).await;
+    // Larger than what waits for the network at most.
+    let text = "grüß dich, 你好 ".repeat(20_000);
+    let options = TextOptions {
+        topic: "long".to_owned(),
+        ..TextOptions::default()
+    };
+    alice.room.send_text(&text, &options).await.expect("sent");
+    let came = event(&mut bob.events, "text", |e| match e {
+        RoomEvent::Text(message) => Some(message.text),
+        _ => None,
+    })
+    .await;
+    assert!(came == text, "the text is whole");
+}
+
+#[tokio::test]
+async fn a_server_whose_media_cannot_be_reached_is_named_as_such() {
+    let server = Server::start().await;
+    let lossy = Lossy::to(&server).await;
+    lossy.set(Some(Network {
+        loss: 1.0,
+        ..Network::default()
+    }));
+    let mut options = ConnectOptions::default();
+    options.timeout = Duration::from_secs(4);
+    let error = lossy
+        .try_join(
+            &server,
+            &NativeTransport::new(),
+            "alice",
+            &fresh("deaf"),
+            &options,
+        )
+        .await
+        .err()
+        .expect("no way for media");
+    let text = error.to_string();
+    assert!(
+        text.contains("media") && text.contains("UDP") && text.contains("LISTENKIT_TRANSPORT=ffi"),
+        "{text}"
+    );
+}
+
 on_each_transport! {
+    where_no_datagram_comes_through_media_takes_tcp,
     a_bad_network_costs_audio_some_of_its_tone_and_none_of_its_pace,
     a_bad_network_costs_reliable_data_nothing,
     a_cut_longer_than_the_resume_window_is_a_new_session,

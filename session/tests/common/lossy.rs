@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures_util::{SinkExt, StreamExt};
-use listenkit_session::transport::{ConnectOptions, Connection, RoomTransport};
+use listenkit_session::transport::{ConnectOptions, Connection, RoomTransport, TransportError};
 use listenkit_test_server::{Network, proto};
 use prost::Message as _;
 use proto::signal_request::Message as Request;
@@ -77,11 +77,27 @@ impl Lossy {
         identity: &str,
         room: &str,
     ) -> Connection {
+        self.try_join(
+            server,
+            transport,
+            identity,
+            room,
+            &ConnectOptions::default(),
+        )
+        .await
+        .expect("the room is joined")
+    }
+
+    pub(crate) async fn try_join(
+        &self,
+        server: &Server,
+        transport: &dyn RoomTransport,
+        identity: &str,
+        room: &str,
+        options: &ConnectOptions,
+    ) -> Result<Connection, TransportError> {
         let token = server.token(identity, room);
-        transport
-            .connect(&self.url, &token, &ConnectOptions::default())
-            .await
-            .expect("the room is joined")
+        transport.connect(&self.url, &token, options).await
     }
 }
 
@@ -103,11 +119,11 @@ impl Air {
         vec![after; 1 + usize::from(doubled < network.doubled)]
     }
 
-    /// The candidate with the relay's address instead of the server's; `None` for one that is not for datagrams.
+    /// The candidate with the relay's address instead of the server's. One for TCP, which only a server has that is asked for it, stays.
     fn candidate(&self, line: &str) -> Option<String> {
         let mut fields: Vec<_> = line.split(' ').map(str::to_owned).collect();
         if fields.len() < 6 || !fields[2].eq_ignore_ascii_case("udp") {
-            return None;
+            return Some(line.to_owned());
         }
         let address = format!("{}:{}", fields[4], fields[5]).parse().ok()?;
         *lock(&self.server) = Some(address);

@@ -157,9 +157,18 @@ impl Server {
     /// A server that can be killed.
     pub(crate) async fn start_own() -> Self {
         if let Ok(program) = std::env::var("LIVEKIT_SERVER_BIN") {
-            return Self::start_real(&program).await;
+            return Self::start_real(&program, false).await;
         }
         Self::start_double(Options::default()).await
+    }
+
+    /// A real server that takes media over TCP, too; `None`, said aloud, without one.
+    pub(crate) async fn start_with_tcp() -> Option<Self> {
+        let Ok(program) = std::env::var("LIVEKIT_SERVER_BIN") else {
+            println!("skipped: media over TCP needs a livekit-server (set LIVEKIT_SERVER_BIN)");
+            return None;
+        };
+        Some(Self::start_real(&program, true).await)
     }
 
     /// The double, for faults that no real server can be told to have.
@@ -173,20 +182,25 @@ impl Server {
         }
     }
 
-    async fn start_real(program: &str) -> Self {
+    async fn start_real(program: &str, media_over_tcp: bool) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let nth = COUNT.fetch_add(1, Ordering::Relaxed);
         let tcp = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let udp = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        let media = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let ports = (
             tcp.local_addr().expect("bound").port(),
             udp.local_addr().expect("bound").port(),
+            match media_over_tcp {
+                true => media.local_addr().expect("bound").port(),
+                false => 0,
+            },
         );
-        drop((tcp, udp));
+        drop((tcp, udp, media));
         let secret = "at-least-32-characters-long-secret-00";
         let config = format!(
-            "port: {}\nbind_addresses: [\"127.0.0.1\"]\nkeys: {{ devkey: \"{secret}\" }}\nrtc:\n  use_external_ip: false\n  node_ip: 127.0.0.1\n  enable_loopback_candidate: true\n  interfaces: {{ includes: [\"lo\"] }}\n  udp_port: {}\n  tcp_port: 0\n  stun_servers: [\"127.0.0.1:3478\"]\nlogging: {{ level: warn }}\n",
-            ports.0, ports.1
+            "port: {}\nbind_addresses: [\"127.0.0.1\"]\nkeys: {{ devkey: \"{secret}\" }}\nrtc:\n  use_external_ip: false\n  node_ip: 127.0.0.1\n  enable_loopback_candidate: true\n  interfaces: {{ includes: [\"lo\"] }}\n  udp_port: {}\n  tcp_port: {}\n  stun_servers: [\"127.0.0.1:3478\"]\nlogging: {{ level: warn }}\n",
+            ports.0, ports.1, ports.2
         );
         let file = std::env::temp_dir().join(format!(
             "listenkit-livekit-{}-{nth}.yaml",

@@ -17,6 +17,7 @@ mod red;
 mod room;
 mod signal;
 mod task;
+mod tcp;
 
 use std::time::Duration;
 

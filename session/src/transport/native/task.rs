@@ -34,6 +34,10 @@ use recovery::Recovery;
 /// How long the server may take for its first message.
 const GREETING: Duration = Duration::from_secs(10);
 
+/// What took too long if the server has let us in.
+const NO_MEDIA: &str = "the media connection (the server has let us in; are its UDP ports and its TCP port for media open for this machine? LiveKit's own library \
+    can go through a TURN server, too: LISTENKIT_TRANSPORT=ffi)";
+
 /// How long a room is left in the background after nobody waits for it.
 const LEAVING: Duration = Duration::from_secs(3);
 
@@ -141,6 +145,10 @@ pub(super) async fn run(joining: Joining) {
         }
     };
     let mut task = Task::new(url, token, &options, shared, events, commands, signal);
+    let late = TransportError::Timeout {
+        what: NO_MEDIA,
+        after: options.timeout,
+    };
     task.joined = Some((joined, deadline, late));
     task.begin(&join, true);
     let reason = loop {
@@ -613,7 +621,7 @@ impl Task {
         match response {
             Response::Offer(offer) => {
                 let lines = sent_tracks(&offer);
-                match self.subscriber.accept_offer(offer) {
+                match self.subscriber.accept_offer(offer, now) {
                     Ok(answer) => {
                         self.send(Request::Answer(answer));
                         self.lines = lines.into_iter().collect();
@@ -625,7 +633,7 @@ impl Task {
                     }
                 }
             }
-            Response::Answer(answer) => match self.publisher.accept_answer(answer) {
+            Response::Answer(answer) => match self.publisher.accept_answer(answer, now) {
                 Ok(false) => {}
                 Ok(true) => {
                     self.answered.append(&mut self.offered);
@@ -644,7 +652,7 @@ impl Task {
                     proto::SignalTarget::Publisher => &mut self.publisher,
                     proto::SignalTarget::Subscriber => &mut self.subscriber,
                 };
-                if let Some(ours) = peer.add_candidate(&trickle.candidate_init) {
+                if let Some(ours) = peer.add_candidate(&trickle.candidate_init, now) {
                     self.send(Request::Trickle(ours));
                 }
             }

@@ -16,7 +16,7 @@ use listenkit_session::transport::{
     RpcError, TextOptions, TrackKind, TrackSource, TransportError,
 };
 use rooms::{
-    RATE, SOON, Server, Speaker, amplitude_at, event, fresh, pair, subscribed, tone, voice,
+    RATE, SOON, Server, Speaker, amplitude_at, arrived, event, fresh, pair, subscribed, tone, voice,
 };
 use tokio::time::timeout;
 
@@ -623,6 +623,34 @@ async fn a_missing_library_says_where_it_was_looked_for() {
     );
 }
 
+async fn waits_may_be_without_end(transport: &dyn RoomTransport) {
+    let server = Server::start().await;
+    let room = fresh("patience");
+    let mut options = ConnectOptions::default();
+    options.timeout = Duration::MAX;
+    let joined = server.join_with(transport, "alice", &room, &options).await;
+    let mut alice = joined.expect("the room is joined");
+    let mut bob = server.join(transport, "bob", &room).await;
+    bob.room.register_rpc("greet").expect("registered");
+    arrived(&mut alice, "bob").await;
+    arrived(&mut bob, "alice").await;
+    let caller = alice.room.clone();
+    let calling = tokio::spawn(async move {
+        let call = caller.perform_rpc("bob", "greet", "", Duration::MAX);
+        call.await
+    });
+    let asked = event(&mut bob.events, "call", |e| match e {
+        RoomEvent::Rpc(invocation) => Some(invocation),
+        _ => None,
+    })
+    .await;
+    // Long enough for the acknowledgement to be there.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    asked.reply.send(Ok("hello".to_owned())).expect("awaited");
+    let answer = timeout(SOON, calling).await.expect("in time");
+    assert_eq!(answer.expect("it ended").as_deref(), Ok("hello"));
+}
+
 async fn closing_ends_everything_and_may_be_repeated(transport: &dyn RoomTransport) {
     let server = Server::start().await;
     let (mut alice, mut bob) = pair(&server, transport, &fresh("close")).await;
@@ -803,6 +831,7 @@ on_each_transport! {
     the_queue_paces_the_sender_and_is_cleared_at_once,
     without_a_queue_nothing_waits,
     what_cannot_be_joined_is_an_error_in_time,
+    waits_may_be_without_end,
     closing_ends_everything_and_may_be_repeated,
     dropping_a_room_leaves_it,
     giving_up_joining_leaves_nobody_behind,

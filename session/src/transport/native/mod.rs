@@ -19,9 +19,17 @@ mod signal;
 mod task;
 mod tcp;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{ConnectOptions, Connection, RoomTransport, TransportError};
+
+/// The longest wait: a caller that gives more means that it waits for ever, and clocks end somewhere.
+const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// The moment so long after `now`.
+fn after(now: Instant, wait: Duration) -> Instant {
+    now + wait.min(LONGEST_WAIT)
+}
 
 /// How long the server may take to answer a request.
 const ANSWER: Duration = Duration::from_secs(10);

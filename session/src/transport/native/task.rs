@@ -104,7 +104,7 @@ pub(super) async fn run(joining: Joining) {
         commands,
         mut joined,
     } = joining;
-    let deadline = Instant::now() + options.timeout;
+    let deadline = super::after(Instant::now(), options.timeout);
     let entering = enter(url.clone(), token.clone(), None);
     tokio::pin!(entering);
     let entered = tokio::select! {

@@ -198,7 +198,7 @@ impl Calls {
     pub(super) fn ack(&mut self, identity: &str, id: &str, now: Instant) {
         if let Some(pending) = self.of(identity, id).filter(|p| !p.acknowledged) {
             pending.acknowledged = true;
-            pending.expires = now + pending.timeout;
+            pending.expires = super::super::after(now, pending.timeout);
         }
     }
 

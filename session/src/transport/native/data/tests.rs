@@ -409,6 +409,17 @@ fn a_resumed_connection_sends_what_was_not_seen_and_a_new_one_counts_anew() {
 }
 
 #[test]
+fn a_call_may_wait_for_ever() {
+    let mut room = Room::new(0);
+    room.bob.register("m");
+    let mut answer = room.call("m", "", Duration::MAX);
+    room.settle();
+    let _unanswered = room.asked();
+    room.pass(Duration::from_secs(24 * 3600));
+    assert!(answer.try_recv().is_err());
+}
+
+#[test]
 fn nobody_fills_the_memory() {
     let mut room = Room::new(0);
     // A text without an end.

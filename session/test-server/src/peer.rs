@@ -176,6 +176,11 @@ impl Peer {
         Some(self.offered(&offer, pending))
     }
 
+    /// Whether the client knows of this connection.
+    pub(crate) fn was_offered(&self) -> bool {
+        self.offers > 0
+    }
+
     /// Whether an offer waits for its answer: there can be one at a time.
     pub(crate) fn is_negotiating(&self) -> bool {
         self.pending.is_some()

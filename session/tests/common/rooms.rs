@@ -22,7 +22,8 @@ use listenkit_session::transport::{
     AudioTrack, ConnectOptions, Connection, PublishOptions, RoomEvent, RoomTransport, TrackSource,
     TransportError,
 };
-use listenkit_test_server::{Options, TestServer};
+use listenkit_test_server::{Options, TestServer, proto};
+use livekit_api::services::room::{RoomClient, UpdateParticipantOptions};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -258,17 +259,58 @@ impl Server {
     }
 
     pub(crate) fn token_signed_with(&self, identity: &str, room: &str, secret: &str) -> String {
+        self.token_with(identity, room, secret, |_| {})
+    }
+
+    /// A token with other rights than all that participants have.
+    pub(crate) fn token_granting(
+        &self,
+        identity: &str,
+        room: &str,
+        change: impl FnOnce(&mut VideoGrants),
+    ) -> String {
+        self.token_with(identity, room, &self.secret, change)
+    }
+
+    fn token_with(
+        &self,
+        identity: &str,
+        room: &str,
+        secret: &str,
+        change: impl FnOnce(&mut VideoGrants),
+    ) -> String {
+        let mut grants = VideoGrants {
+            room_join: true,
+            room: room.to_owned(),
+            can_update_own_metadata: Some(true),
+            ..VideoGrants::default()
+        };
+        change(&mut grants);
         AccessToken::with_api_key(&self.key, secret)
             .with_identity(identity)
             .with_name(&format!("name of {identity}"))
-            .with_grants(VideoGrants {
-                room_join: true,
-                room: room.to_owned(),
-                can_update_own_metadata: Some(true),
-                ..VideoGrants::default()
-            })
+            .with_grants(grants)
             .to_jwt()
             .expect("a token")
+    }
+
+    /// Changes what a participant may do, as the room service does.
+    pub(crate) async fn permit(
+        &self,
+        room: &str,
+        identity: &str,
+        permission: proto::ParticipantPermission,
+    ) {
+        let url = self.url.replacen("ws", "http", 1);
+        let rooms = RoomClient::with_api_key(&url, &self.key, &self.secret);
+        let options = UpdateParticipantOptions {
+            permission: Some(permission),
+            ..UpdateParticipantOptions::default()
+        };
+        rooms
+            .update_participant(room, identity, options)
+            .await
+            .expect("the room service is there");
     }
 
     pub(crate) async fn join(

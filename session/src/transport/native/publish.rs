@@ -38,11 +38,32 @@ enum Asleep {
     UntilPacket,
 }
 
+/// What is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Closed {
+    Room,
+    /// The server took the track back.
+    Track,
+}
+
+impl Closed {
+    fn error(self) -> TransportError {
+        match self {
+            Self::Room => TransportError::Closed,
+            Self::Track => TransportError::Refused {
+                what: CAPTURING,
+                message: "the server took the track back, because we may not publish it any more"
+                    .to_owned(),
+            },
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Inner {
     samples: VecDeque<i16>,
     asleep: Asleep,
-    closed: bool,
+    closed: Option<Closed>,
     sid: String,
 }
 
@@ -86,8 +107,8 @@ impl Queue {
     }
 
     /// Nothing is taken any more.
-    pub(super) fn close(&self) {
-        self.inner().closed = true;
+    pub(super) fn close(&self, why: Closed) {
+        self.inner().closed.get_or_insert(why);
         self.space.notify_one();
     }
 }
@@ -330,7 +351,7 @@ pub(super) async fn publish(
         inner: Mutex::new(Inner {
             samples: VecDeque::new(),
             asleep: Asleep::UntilAny,
-            closed: false,
+            closed: None,
             sid: String::new(),
         }),
         space: Notify::new(),
@@ -375,8 +396,8 @@ impl LocalTrack {
     fn push(&self, rest: &mut &[i16]) -> Result<(), TransportError> {
         let queue = &self.queue;
         let mut inner = queue.inner();
-        if inner.closed {
-            return Err(TransportError::Closed);
+        if let Some(closed) = inner.closed {
+            return Err(closed.error());
         }
         let room = if queue.direct {
             // It leaves at once; a task that does not come to it loses the oldest.
@@ -453,8 +474,8 @@ impl AudioTrack for LocalTrack {
     }
 
     async fn set_muted(&self, muted: bool) -> Result<(), TransportError> {
-        if self.queue.inner().closed {
-            return Err(TransportError::Closed);
+        if let Some(closed) = self.queue.inner().closed {
+            return Err(closed.error());
         }
         self.shared.tell(Command::Mute {
             cid: self.queue.cid.clone(),
@@ -466,7 +487,7 @@ impl AudioTrack for LocalTrack {
 
 impl Drop for LocalTrack {
     fn drop(&mut self) {
-        self.queue.close();
+        self.queue.close(Closed::Room);
         let sid = self.queue.sid();
         self.shared.state().local.tracks.retain(|t| t.sid != sid);
         self.shared.tell(Command::Unpublish {

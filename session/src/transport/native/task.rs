@@ -22,7 +22,7 @@ use super::data::{Data, Lane};
 use super::hear::Readers;
 use super::model::{Change, Shared};
 use super::peer::{Peer, PeerEvent, sent_tracks};
-use super::publish::Published;
+use super::publish::{Closed, Published};
 use super::room::{Command, NativeRoom, Reply};
 use super::signal::{Entry, Signal, SignalError};
 use super::{convert, data};
@@ -198,6 +198,8 @@ pub(super) struct Task {
     ping_timeout: Duration,
     publisher: Peer,
     subscriber: Peer,
+    /// Whether the server opens the subscriber by itself. Where we may hear nothing it does not: then it is there when there is something to hear.
+    hears: bool,
     data: Data,
     /// Senders of data that wait until there is less of it.
     blocked: Vec<Reply<()>>,
@@ -255,6 +257,7 @@ impl Task {
             ping_timeout: Duration::from_secs(15),
             publisher: Peer::publisher(signal.local, now),
             subscriber: Peer::subscriber(signal.local, now),
+            hears: true,
             signal: Some(signal),
             data: Data::new(now, SystemTime::now()),
             blocked: Vec::new(),
@@ -289,6 +292,7 @@ impl Task {
         };
         self.ping_interval = seconds(join.ping_interval, self.ping_interval);
         self.ping_timeout = seconds(join.ping_timeout, self.ping_timeout).max(self.ping_interval);
+        self.hears = join.subscriber_primary;
         self.heard = Instant::now();
         self.ping = self.heard + self.ping_interval;
         let mut changes = Vec::new();
@@ -487,9 +491,11 @@ impl Task {
         if self.publisher.is_connected() {
             self.tell_published();
         }
-        if self.subscriber.is_connected()
-            && let Some((joined, ..)) = self.joined.take()
-        {
+        let is_in = match self.hears {
+            true => self.subscriber.is_connected(),
+            false => self.publisher.is_connected(),
+        };
+        if is_in && let Some((joined, ..)) = self.joined.take() {
             self.shared.state().connected = true;
             let room = NativeRoom::new(Arc::clone(&self.shared));
             // Nobody there: the room is dropped, which leaves it.
@@ -670,9 +676,7 @@ impl Task {
                 self.subscribe_to_wanted();
             }
             Response::TrackPublished(published) => self.track_published(published),
-            Response::TrackUnpublished(gone) => {
-                tracing::warn!(sid = gone.track_sid, "the server took a track back");
-            }
+            Response::TrackUnpublished(gone) => self.taken_back(&gone.track_sid),
             Response::TrackSubscribed(subscribed) => {
                 let sid = subscribed.track_sid;
                 self.emit(RoomEvent::LocalTrackSubscribed { sid });
@@ -715,6 +719,10 @@ impl Task {
                     response.err()
                 );
             }
+            Response::SubscriptionPermissionUpdate(update) if !update.allowed => {
+                let track = update.track_sid;
+                tracing::warn!(track, "its publisher does not let us hear a track");
+            }
             Response::Leave(leave) => return self.told_to_leave(&leave, now),
             // Speakers, quality, video layers, pongs, data tracks: nobody here asks for them.
             _ => {}
@@ -755,7 +763,7 @@ impl Task {
     /// Ends what the application has of the room. The event is the last one.
     fn over(&mut self, reason: DisconnectReason) {
         for published in &self.published {
-            published.queue.close();
+            published.queue.close(Closed::Room);
         }
         {
             let mut state = self.shared.state();

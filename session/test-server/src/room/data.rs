@@ -7,7 +7,6 @@ use proto::data_stream::header::ContentHeader;
 use proto::participant_info::Kind;
 
 use super::Room;
-use super::participant::Side;
 use crate::peer::Lane;
 
 impl Room {
@@ -118,12 +117,15 @@ impl Room {
                 || packet.destination_identities.contains(&info.identity)
                 || sids.contains(&info.sid);
             if is_meant && sender != Some(info.sid.as_str()) && other.was_active {
-                other.subscriber.send_data(lane, &bytes);
-                reached.push(info.sid.clone());
+                let (sid, primary) = (info.sid.clone(), other.primary);
+                if let Some(peer) = other.peer_mut(primary) {
+                    peer.send_data(lane, &bytes);
+                }
+                reached.push((sid, primary));
             }
         }
-        for sid in reached {
-            self.drive(&sid, Side::Subscriber);
+        for (sid, primary) in reached {
+            self.drive(&sid, primary);
         }
     }
 }

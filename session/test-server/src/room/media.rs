@@ -40,8 +40,11 @@ impl Room {
                 PeerEvent::Transmit { to, bytes } => self.transmit(to, &bytes),
                 PeerEvent::Rtp(packet) => self.handle_rtp(sid, packet),
                 PeerEvent::Data { lane, bytes } => self.handle_data(sid, lane, &bytes),
-                PeerEvent::Connected if side == Side::Subscriber => self.activate(sid),
-                PeerEvent::Connected => {}
+                PeerEvent::Connected => {
+                    if self.participant(sid).is_some_and(|p| p.primary == side) {
+                        self.activate(sid);
+                    }
+                }
                 PeerEvent::Disconnected => self.note_media_lost(sid, side),
             }
         }
@@ -53,7 +56,7 @@ impl Room {
             return;
         };
         tracing::debug!(identity = participant.info.identity, ?side, "media lost");
-        if side == Side::Subscriber && participant.signal.is_none() {
+        if side == participant.primary && participant.signal.is_none() {
             participant.give_up_at = Some(Instant::now());
         }
     }

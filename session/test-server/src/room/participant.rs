@@ -42,6 +42,8 @@ pub(crate) struct Participant {
     pub(crate) grants: VideoGrants,
     pub(crate) claims: Claims,
     pub(crate) auto_subscribe: bool,
+    /// The connection that makes it active when it stands: the one that it hears with, if it may hear anything.
+    pub(crate) primary: Side,
     pub(crate) was_active: bool,
     /// `None` while the signalling is lost.
     pub(crate) signal: Option<mpsc::Sender<Outgoing>>,
@@ -58,6 +60,8 @@ pub(crate) struct Participant {
     pub(crate) subscriptions: Vec<Subscription>,
     /// Tracks that the client said it does not want.
     pub(crate) declined: HashSet<String>,
+    /// Tracks (publisher, track) that it heard until it lost the right to.
+    pub(crate) withheld: Vec<(String, String)>,
     /// Number of the newest reliable data packet.
     pub(crate) last_sequence: u32,
 }

@@ -78,6 +78,10 @@ impl Room {
         let mut participant = Participant {
             info,
             grants: claims.video.clone(),
+            primary: match claims.video.can_subscribe() {
+                true => Side::Subscriber,
+                false => Side::Publisher,
+            },
             claims,
             auto_subscribe,
             was_active: false,
@@ -91,11 +95,14 @@ impl Room {
             tracks: Vec::new(),
             subscriptions: Vec::new(),
             declined: Default::default(),
+            withheld: Vec::new(),
             last_sequence: 0,
         };
         participant.tell(Response::Join(self.join_response(&participant)));
         participant.tell(Response::RefreshToken(self.refreshed_token(&participant)));
-        if let Some((id, sdp)) = participant.subscriber.first_offer() {
+        if participant.primary == Side::Subscriber
+            && let Some((id, sdp)) = participant.subscriber.first_offer()
+        {
             participant.tell(offer(id, sdp, &[]));
             participant.tell(candidate(
                 &participant.subscriber,
@@ -119,7 +126,7 @@ impl Room {
             participant: Some(participant.info.clone()),
             other_participants: others.map(|p| p.info.clone()).collect(),
             server_version: SERVER_VERSION.into(),
-            subscriber_primary: true,
+            subscriber_primary: participant.primary == Side::Subscriber,
             ping_timeout: PING_TIMEOUT,
             ping_interval: PING_INTERVAL,
             server_info: Some(server_info(&self.shared.node)),
@@ -175,7 +182,9 @@ impl Room {
             last_message_seq: participant.last_sequence,
             ..Default::default()
         }));
-        if let Some((id, sdp)) = participant.subscriber.offer_restart() {
+        if participant.subscriber.was_offered()
+            && let Some((id, sdp)) = participant.subscriber.offer_restart()
+        {
             let lines = participant.lines();
             participant.tell(offer(id, sdp, &lines));
             participant.tell(candidate(
@@ -518,6 +527,7 @@ impl Room {
             participant.grants.hidden = permission.hidden;
             participant.claims.video = participant.grants.clone();
             participant.info.permission = Some(permission);
+            self.apply_permission(&sid);
         }
         self.tell_update(&sid);
         let token = self
@@ -526,6 +536,54 @@ impl Room {
             .unwrap_or_default();
         self.tell(&sid, Response::RefreshToken(token));
         self.participant(&sid).map(|p| p.info.clone())
+    }
+
+    /// Ends what a participant may do no longer.
+    fn apply_permission(&mut self, sid: &str) {
+        let Some(participant) = self.participant_mut(sid) else {
+            return;
+        };
+        if !participant.grants.can_subscribe() {
+            let heard = participant.subscriptions.iter();
+            let heard: Vec<_> = heard
+                .map(|s| (s.publisher.clone(), s.track.clone()))
+                .collect();
+            heard
+                .iter()
+                .for_each(|(_, track)| participant.unsubscribe(track));
+            participant.withheld.extend(heard);
+        }
+        if !participant.grants.can_publish() {
+            let gone: Vec<_> = participant.tracks.drain(..).map(|t| t.info.sid).collect();
+            participant.info.tracks.clear();
+            participant.info.is_publisher = false;
+            for track_sid in &gone {
+                participant.tell(Response::TrackUnpublished(
+                    proto::TrackUnpublishedResponse {
+                        track_sid: track_sid.clone(),
+                    },
+                ));
+            }
+            self.end_subscriptions(&gone);
+        }
+        self.give_back(sid);
+        self.negotiate(sid);
+    }
+
+    /// Who may hear again hears again what it heard.
+    fn give_back(&mut self, sid: &str) {
+        let Some(participant) = self.participant_mut(sid) else {
+            return;
+        };
+        if !participant.grants.can_subscribe() {
+            return;
+        }
+        for (publisher, track) in std::mem::take(&mut participant.withheld) {
+            let is_there = |p: &Participant| p.tracks.iter().any(|t| t.info.sid == track);
+            if self.participant(&publisher).is_some_and(is_there) {
+                self.subscribe(sid, &publisher, &track);
+            }
+        }
     }
 
     fn set_subscribed(&mut self, sid: &str, tracks: &[String], is_wanted: bool) {

@@ -9,7 +9,7 @@ use proto::signal_request::Message as Request;
 use super::super::data::{self, TextOut};
 use super::super::hear::{HEARING, Reader};
 use super::super::peer::Changes;
-use super::super::publish::{PUBLISHING, Published};
+use super::super::publish::{Closed, PUBLISHING, Published};
 use super::super::room::{Command, Reply};
 use super::super::{convert, publish};
 use super::{DATA_WAITING, Step, Task, reply, subscription};
@@ -217,6 +217,17 @@ impl Task {
             self.to_add.push(cid);
         }
         self.negotiate();
+    }
+
+    /// The server lets nobody hear a track of ours any more: we lost the permission. Its sender hears of it.
+    pub(super) fn taken_back(&mut self, sid: &str) {
+        tracing::warn!(sid, "the server took a track back");
+        let Some(published) = self.published.iter().find(|p| p.queue.sid() == sid) else {
+            return;
+        };
+        published.queue.close(Closed::Track);
+        let cid = published.queue.cid.clone();
+        self.unpublish(&cid);
     }
 
     fn unpublish(&mut self, cid: &str) {

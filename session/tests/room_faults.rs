@@ -488,6 +488,36 @@ async fn one_who_is_sent_away_is_told_why(transport: &dyn RoomTransport) {
     .await;
 }
 
+/// Decoded as they are, such packets would be noise in the ears of a recogniser.
+#[cfg(feature = "native")]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_encrypted_end_to_end_is_not_taken_for_audio() {
+    let server = Server::start_double(Options::default()).await;
+    let transport = rooms::native("encryption").expect("it is built in");
+    let (alice, mut bob) = pair(&server, &transport, &fresh("encrypted")).await;
+    server.double().faults().set_encrypted(true);
+    let hidden = alice
+        .room
+        .publish_audio(&voice(50))
+        .await
+        .expect("published");
+    server.double().faults().set_encrypted(false);
+    let open = alice
+        .room
+        .publish_audio(&voice(50))
+        .await
+        .expect("published");
+    // The second one comes, and the first has not come before it.
+    assert_eq!(subscribed(&mut bob, "alice").await, open.sid());
+    let tracks = bob.room.participant("alice").expect("there").tracks;
+    assert_eq!(tracks.len(), 2);
+    let refused = bob.room.set_subscribed("alice", &hidden.sid(), true).await;
+    let error = refused.expect_err("it cannot be heard").to_string();
+    assert!(error.contains("encrypted"), "{error}");
+    let told = bob.room.set_subscribed("alice", &hidden.sid(), false).await;
+    told.expect("nothing is asked for");
+}
+
 /// Worse than a mobile network at the edge of its cell.
 fn bad(seed: u64) -> Network {
     Network {

@@ -31,6 +31,7 @@ pub struct Faults {
     silent: AtomicBool,
     refuse_tokens: AtomicBool,
     refuse_signal: AtomicBool,
+    encrypted: AtomicBool,
     network: Mutex<Option<Network>>,
     /// How often the network was set, so that rooms need not lock it for each datagram.
     network_set: AtomicU64,
@@ -79,6 +80,15 @@ impl Faults {
 
     pub(crate) fn refuses_signal(&self) -> bool {
         self.refuse_signal.load(Relaxed)
+    }
+
+    /// Tells of every new track that its audio is encrypted between the participants, which it is not.
+    pub fn set_encrypted(&self, on: bool) {
+        self.encrypted.store(on, Relaxed);
+    }
+
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.encrypted.load(Relaxed)
     }
 
     /// Answers nothing: requests and new connections wait for ever, and clients get no message on those they have.

@@ -1,6 +1,6 @@
 //! The snapshot of a room, and how what the server says changes it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use livekit_protocol as proto;
@@ -14,6 +14,8 @@ use crate::transport::{DisconnectReason, Participant, RoomEvent, Track};
 #[derive(Debug)]
 pub(super) struct Remote {
     pub(super) participant: Participant,
+    /// Tracks of it that are encrypted between the participants, so that we would hear noise.
+    pub(super) encrypted: HashSet<String>,
     /// Counts the server's changes to it; older ones may come late.
     version: u32,
 }
@@ -135,6 +137,7 @@ impl State {
                 )));
                 self.others.push(Remote {
                     participant,
+                    encrypted: HashSet::new(),
                     version: 0,
                 });
                 let at = self.others.len() - 1;
@@ -149,7 +152,7 @@ impl State {
         update_attributes(known, &info.attributes, changes);
         known.name.clone_from(&info.name);
         known.metadata.clone_from(&info.metadata);
-        update_tracks(known, info, changes);
+        update_tracks(known, &mut remote.encrypted, info, changes);
     }
 
     fn remove(&mut self, identity: &str, reason: DisconnectReason, changes: &mut Vec<Change>) {
@@ -239,6 +242,7 @@ fn take_back(identity: &str, track: &Track, changes: &mut Vec<Change>) {
 
 fn update_tracks(
     known: &mut Participant,
+    encrypted: &mut HashSet<String>,
     info: &proto::ParticipantInfo,
     changes: &mut Vec<Change>,
 ) {
@@ -246,9 +250,18 @@ fn update_tracks(
     let is_gone = |t: &mut Track| !info.tracks.iter().any(|i| i.sid == t.sid);
     for gone in known.tracks.extract_if(.., is_gone) {
         take_back(&identity, &gone, changes);
+        encrypted.remove(&gone.sid);
     }
     for info in info.tracks.iter().filter(|i| convert::is_media(i)) {
         let now = convert::track(info);
+        let is_encrypted = info.encryption() != proto::encryption::Type::None;
+        if is_encrypted && encrypted.insert(now.sid.clone()) {
+            tracing::warn!(
+                identity,
+                sid = now.sid,
+                "a track is encrypted end to end: this transport cannot hear it"
+            );
+        }
         let Some(track) = known.tracks.iter_mut().find(|t| t.sid == now.sid) else {
             known.tracks.push(now.clone());
             changes.push(Change::Event(RoomEvent::TrackPublished {

@@ -210,17 +210,24 @@ impl Room for NativeRoom {
             what: WHAT,
             message,
         };
-        let kind = {
-            let mut state = self.shared.state();
-            let track = state
-                .other(identity)
-                .and_then(|p| p.tracks.iter().find(|t| t.sid == sid));
-            track.map(|t| t.kind)
+        let found = {
+            let state = self.shared.state();
+            let mut others = state.others.iter();
+            let owner = others.find(|r| r.participant.identity == identity);
+            owner.and_then(|r| {
+                let track = r.participant.tracks.iter().find(|t| t.sid == sid)?;
+                Some((track.kind, r.encrypted.contains(sid)))
+            })
         };
-        match kind {
+        match found {
             None => return Err(refused(format!("{identity} has no track {sid}"))),
-            Some(TrackKind::Video) if subscribed => {
+            Some((TrackKind::Video, _)) if subscribed => {
                 return Err(refused("this transport carries no video".to_owned()));
+            }
+            Some((_, true)) if subscribed => {
+                return Err(refused(
+                    "it is encrypted end to end, which this transport cannot decrypt".to_owned(),
+                ));
             }
             Some(_) => {}
         }

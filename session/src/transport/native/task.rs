@@ -568,6 +568,7 @@ impl Task {
             let tracks = participant.tracks.iter();
             let new: Vec<String> = tracks
                 .filter(|t| self.is_wanted(&t.sid, t.kind) && !self.asked.contains(&t.sid))
+                .filter(|t| !remote.encrypted.contains(&t.sid))
                 .map(|t| t.sid.clone())
                 .collect();
             if new.is_empty() {

@@ -389,6 +389,7 @@ impl Room {
     }
 
     fn announce_track(&mut self, sid: &str, request: &proto::AddTrackRequest) {
+        let is_encrypted = self.shared.faults.is_encrypted();
         let Some(participant) = self.participant_mut(sid) else {
             return;
         };
@@ -425,7 +426,10 @@ impl Room {
             source: request.source,
             mime_type: mime.into(),
             disable_red: true,
-            encryption: request.encryption,
+            encryption: match is_encrypted {
+                true => proto::encryption::Type::Gcm.into(),
+                false => request.encryption,
+            },
             stream: if request.stream.is_empty() {
                 "camera".into()
             } else {

@@ -71,6 +71,8 @@ pub(crate) struct Data {
     calls: rpc::Calls,
     asked: rpc::Asked,
     events: VecDeque<RoomEvent>,
+    /// Of data that we cannot read.
+    has_warned: bool,
 }
 
 impl Data {
@@ -90,6 +92,7 @@ impl Data {
             calls: rpc::Calls::default(),
             asked: rpc::Asked::default(),
             events: VecDeque::new(),
+            has_warned: false,
         }
     }
 
@@ -161,7 +164,13 @@ impl Data {
             }
             Some(Value::RpcAck(ack)) => self.calls.ack(&identity, &ack.request_id, now),
             Some(Value::RpcResponse(response)) => self.calls.response(&identity, response),
-            // Telephone keys, transcripts and chat of old clients, metrics, encrypted packets: nobody here asks for them.
+            Some(Value::EncryptedPacket(_)) if !std::mem::replace(&mut self.has_warned, true) => {
+                tracing::warn!(
+                    identity,
+                    "data is encrypted end to end: this transport cannot read it"
+                );
+            }
+            // Telephone keys, transcripts and chat of old clients, metrics: nobody here asks for them.
             _ => {}
         }
     }

@@ -86,7 +86,9 @@ pub enum TransportError {
 /// Something that joins rooms.
 #[async_trait::async_trait]
 pub trait RoomTransport: Send + Sync {
-    /// Joins the room that `token` grants, at `url` (`ws:` or `wss:`).
+    /// Joins the room that `token` grants, at `url` (`ws:` or `wss:`; `http:` and `https:` mean the same).
+    ///
+    /// Certificates are those that the system trusts, or `SSL_CERT_FILE` names.
     ///
     /// # Errors
     /// [`TransportError`].
@@ -502,7 +504,7 @@ pub trait Room: Send + Sync {
     /// Sends a data packet.
     ///
     /// # Errors
-    /// [`TransportError`].
+    /// [`TransportError`]. After a [`Timeout`](TransportError::Timeout) it waits in the queue, and may still arrive.
     async fn publish_data(
         &self,
         payload: &[u8],

@@ -12,7 +12,7 @@ use proto::signal_request::Message as Request;
 use proto::signal_response::Message as Response;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message as WsMessage};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
@@ -115,7 +115,7 @@ impl Signal {
         let (socket, _) = tokio::time::timeout(CONNECT, connecting)
             .await
             .map_err(|_| SignalError::Broken(format!("no answer within {CONNECT:?}")))?
-            .map_err(failure)?;
+            .map_err(|error| failure(error, url.scheme() == "wss"))?;
         let tcp = match socket.get_ref() {
             MaybeTlsStream::Plain(tcp) => Some(tcp),
             MaybeTlsStream::Rustls(tls) => Some(tls.get_ref().0),
@@ -158,7 +158,13 @@ impl Signal {
                 Ok(proto::SignalResponse {
                     message: Some(response),
                 }) => {
-                    tracing::trace!(?response, "from server");
+                    match &response {
+                        // Whoever reads it in a log could join.
+                        Response::RefreshToken(_) | Response::RoomMoved(_) => {
+                            tracing::trace!("a token from server");
+                        }
+                        response => tracing::trace!(?response, "from server"),
+                    }
                     return Poll::Ready(Ok(response));
                 }
                 // Newer than this program.
@@ -203,29 +209,93 @@ impl Signal {
     }
 }
 
-fn failure(error: WsError) -> SignalError {
+fn failure(error: WsError, is_tls: bool) -> SignalError {
     match &error {
         WsError::Http(response) => {
             let body = response.body().as_deref().map(String::from_utf8_lossy);
-            let message = format!(
-                "the server answers {}: {}",
-                response.status(),
-                body.unwrap_or_default().trim()
+            let status = response.status();
+            let mut message = format!("the server answers {status}");
+            if let Some(place) = response.headers().get("location") {
+                message += &format!(", go to {}", String::from_utf8_lossy(place.as_bytes()));
+            }
+            let body: String = body.unwrap_or_default().trim().chars().take(200).collect();
+            if !body.is_empty() {
+                message += &format!(": {body}");
+            }
+            // It may say otherwise when it has less to do.
+            let is_busy = matches!(
+                status,
+                StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT
             );
-            if response.status().is_client_error() {
+            if status.is_client_error() && !is_busy {
                 SignalError::Refused(message)
             } else {
                 SignalError::Broken(message)
             }
         }
         WsError::Url(_) => SignalError::Refused(with_sources(&error)),
+        WsError::Io(io) if is_tls && is_no_tls(io) => SignalError::Broken(
+            "the server does not speak TLS there: give ws: or another port".to_owned(),
+        ),
+        WsError::HttpFormat(_) | WsError::Protocol(_) if !is_tls => SignalError::Broken(format!(
+            "{}: if the server speaks TLS there, give wss:",
+            with_sources(&error)
+        )),
         _ => SignalError::Broken(with_sources(&error)),
     }
 }
 
+/// Whether the other side answered the first message of TLS with something else.
+fn is_no_tls(error: &std::io::Error) -> bool {
+    let tls = error.get_ref().and_then(|e| e.downcast_ref());
+    matches!(tls, Some(rustls::Error::InvalidMessage(_)))
+}
+
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
+
+    /// What comes of an answer that is no WebSocket.
+    async fn answered(head: &str) -> SignalError {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("ws://{}", listener.local_addr().unwrap());
+        let head = format!("HTTP/1.1 {head}\r\ncontent-length: 3\r\n\r\nwhy");
+        let answering = tokio::spawn(async move {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut request = [0; 4096];
+            let _ = socket.read(&mut request).await;
+            socket.write_all(head.as_bytes()).await.unwrap();
+        });
+        let error = Signal::open(&url, "token", Entry::Join).await.err();
+        answering.await.unwrap();
+        error.expect("it is no WebSocket")
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_busy_is_asked_again_and_one_that_refuses_is_not() {
+        for head in ["429 Too Many Requests", "408 Request Timeout", "502 Bad"] {
+            assert!(
+                matches!(answered(head).await, SignalError::Broken(_)),
+                "{head}"
+            );
+        }
+        for head in ["401 Unauthorized", "404 Not Found"] {
+            let error = answered(head).await;
+            assert!(
+                matches!(&error, SignalError::Refused(why) if why.ends_with(": why")),
+                "{error:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_elsewhere_is_named() {
+        let moved = "301 Moved Permanently\r\nlocation: https://a.example/";
+        let error = answered(moved).await.into_message();
+        assert!(error.contains("https://a.example/"), "{error}");
+    }
 
     #[test]
     fn addresses_lead_to_the_signalling() {

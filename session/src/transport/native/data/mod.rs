@@ -436,6 +436,10 @@ impl Data {
     /// The connection was resumed, and the server has seen our reliable packets up to this number (`ReconnectResponse.last_message_seq`): the others are
     /// sent once more.
     pub(crate) fn resumed(&mut self, last_seen: u32) {
+        // A server that does not count passes on what it gets twice; and what was on its way comes on its own, because the connection is the same.
+        if last_seen == 0 {
+            return;
+        }
         while let Some((sequence, bytes)) = self.history.pop_back() {
             if sequence <= last_seen {
                 break;

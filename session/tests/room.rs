@@ -394,6 +394,38 @@ async fn an_unpublished_track_is_gone(transport: &dyn RoomTransport) {
     assert!(alice.room.local_participant().tracks.is_empty());
 }
 
+/// A server uses the place of a track that is gone for the next one.
+async fn tracks_that_follow_each_other_are_all_heard(transport: &dyn RoomTransport) {
+    let server = Server::start().await;
+    let (alice, mut bob) = pair(&server, transport, &fresh("again")).await;
+    for frequency in [400.0, 600.0, 800.0] {
+        let published = alice.room.publish_audio(&voice(50)).await;
+        let speaker = Speaker::start(published.expect("published"), frequency);
+        let sid = subscribed(&mut bob, "alice").await;
+        let mut frames = bob.room.open_audio(&sid, 16_000, 1).await.expect("heard");
+        let heard = async {
+            let mut samples: Vec<i16> = Vec::new();
+            // 200 ms of it: an agent's first words may be that short.
+            while samples.len() < 3_200 || amplitude_at(&samples, 16_000, frequency) < 6_000.0 {
+                let frame = frames.recv().await.expect("the track goes on");
+                samples.extend(frame.samples());
+                samples.drain(..samples.len().saturating_sub(3_200));
+            }
+        };
+        timeout(SOON, heard).await.expect("the tone in time");
+        drop(speaker);
+        event(&mut bob.events, "unpublishing", |e| match e {
+            RoomEvent::TrackUnpublished { sid: gone, .. } => (gone == sid).then_some(()),
+            _ => None,
+        })
+        .await;
+        let ended = async { while frames.recv().await.is_some() {} };
+        timeout(SOON, ended)
+            .await
+            .expect("the frames end with the track");
+    }
+}
+
 async fn one_who_comes_later_finds_everything(transport: &dyn RoomTransport) {
     let server = Server::start().await;
     let room = fresh("late");
@@ -826,6 +858,7 @@ on_each_transport! {
     muting_is_seen_by_the_others,
     a_participant_that_leaves_takes_its_audio_along,
     an_unpublished_track_is_gone,
+    tracks_that_follow_each_other_are_all_heard,
     one_who_comes_later_finds_everything,
     subscriptions_come_as_asked_for,
     the_queue_paces_the_sender_and_is_cleared_at_once,

@@ -350,12 +350,6 @@ impl Task {
     }
 
     fn poll_woken(&mut self, cx: &mut Context<'_>) -> Poll<Woken> {
-        if let Poll::Ready(Some(command)) = self.commands.poll_recv(cx) {
-            return Poll::Ready(Woken::Command(Box::new(command)));
-        }
-        if self.subscriber.poll_ready(cx).is_ready() | self.publisher.poll_ready(cx).is_ready() {
-            return Poll::Ready(Woken::Peers);
-        }
         if let Some(signal) = &mut self.signal
             && let Poll::Ready(result) = signal.poll(cx)
         {
@@ -373,6 +367,13 @@ impl Task {
             && joined.poll_closed(cx).is_ready()
         {
             return Poll::Ready(Woken::GivenUp);
+        }
+        if let Poll::Ready(Some(command)) = self.commands.poll_recv(cx) {
+            return Poll::Ready(Woken::Command(Box::new(command)));
+        }
+        // Last: anybody can send datagrams, as many as they like.
+        if self.subscriber.poll_ready(cx).is_ready() | self.publisher.poll_ready(cx).is_ready() {
+            return Poll::Ready(Woken::Peers);
         }
         self.sleep.as_mut().poll(cx).map(|()| Woken::Time)
     }

@@ -1,5 +1,6 @@
 //! What the application asks of the room, and what the server says to it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -70,7 +71,10 @@ impl Task {
                     self.data.send(header)?;
                     Ok(out)
                 });
-                reply(to, opened);
+                // Who gave up while it was opened has nothing to close it with.
+                if let Err(Ok(out)) = to.send(opened) {
+                    let _ = self.data.send(out.close(HashMap::new()));
+                }
             }
             Command::Packets { packets, reply: to } => {
                 let sent = packets.into_iter().try_for_each(|p| self.data.send(p));
@@ -372,6 +376,11 @@ fn announce(cid: &str, published: &publish::Published) -> Request {
         muted: published.muted,
         // The audio is sent once: what is lost is concealed.
         disable_red: true,
+        // Without it listeners are told that there is one channel.
+        audio_features: match published.options.channels {
+            2 => vec![proto::AudioTrackFeature::TfStereo.into()],
+            _ => Vec::new(),
+        },
         ..Default::default()
     })
 }

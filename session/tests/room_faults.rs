@@ -424,6 +424,94 @@ fn renewed(event: RoomEvent) -> Option<Token> {
     }
 }
 
+/// A listener to bob's tone, whose datagrams go through a relay.
+#[cfg(feature = "native")]
+async fn listener(server: &Server, lossy: &Lossy) -> (Connection, Connection, Speaker, String) {
+    let transport = rooms::native("a listener").expect("it is built in");
+    let room = fresh("datagrams");
+    let mut alice = lossy.join(server, &transport, "alice", &room).await;
+    let mut bob = server.join(&transport, "bob", &room).await;
+    let track = bob.room.publish_audio(&voice(50)).await.expect("published");
+    let speaker = Speaker::start(track, 440.0);
+    let sid = subscribed(&mut alice, "bob").await;
+    hears_again(&alice, &sid).await;
+    // Both of her connections stand.
+    let said = alice
+        .room
+        .publish_data(&1u32.to_le_bytes(), &numbered())
+        .await;
+    said.expect("sent");
+    numbers(&mut bob, 1).await;
+    (alice, bob, speaker, sid)
+}
+
+#[cfg(feature = "native")]
+async fn hears_again(alice: &Connection, sid: &str) {
+    let again = async {
+        loop {
+            if let Ok(mut frames) = alice.room.open_audio(sid, 16_000, 1).await
+                && until_heard_or_over(&mut frames, 16_000).await
+            {
+                return;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(SOON, again).await.expect("the tone is heard");
+}
+
+#[cfg(feature = "native")]
+fn nothing_comes_through() -> Option<Network> {
+    Some(Network {
+        loss: 1.0,
+        ..Network::default()
+    })
+}
+
+/// A server that is asked for the way back gives it, whether anything else comes through or not.
+#[cfg(feature = "native")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_without_media_is_not_said_to_be_back() {
+    let server = Server::start_double(Options::default()).await;
+    let lossy = Lossy::to(&server).await;
+    let (mut alice, _bob, _speaker, sid) = listener(&server, &lossy).await;
+    lossy.set(nothing_comes_through());
+    server
+        .double()
+        .cut_signal(&alice.room.name(), "alice")
+        .await;
+    reconnecting(&mut alice).await;
+    let early = timeout(Duration::from_secs(5), reconnected(&mut alice)).await;
+    assert!(early.is_err(), "nothing is back");
+    assert!(!alice.room.is_connected());
+    lossy.set(None);
+    reconnected(&mut alice).await;
+    hears_again(&alice, &sid).await;
+}
+
+/// The signalling goes on meanwhile, so LiveKit's server, which notices it after 15 s, could think that UDP is of no use to this client, and offer TCP only.
+#[cfg(feature = "native")]
+#[tokio::test(flavor = "multi_thread")]
+async fn datagrams_that_were_lost_for_long_come_back_at_once() {
+    let server = Server::start().await;
+    let lossy = Lossy::to(&server).await;
+    let (mut alice, _bob, _speaker, sid) = listener(&server, &lossy).await;
+    lossy.set(nothing_comes_through());
+    reconnecting(&mut alice).await;
+    sleep(Duration::from_secs(1)).await;
+    lossy.set(None);
+    let begun = Instant::now();
+    reconnected(&mut alice).await;
+    hears_again(&alice, &sid).await;
+    println!("back after {:?}", begun.elapsed());
+    // Checks are repeated after some seconds at most.
+    assert!(
+        begun.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
 async fn a_renewed_token_joins_again(transport: &dyn RoomTransport) {
     let server = Server::start().await;
     let room = fresh("token");

@@ -6,7 +6,7 @@
 //! Sockets are bound to the addresses that lead to the server's: the one that the signalling uses, and others as the server's candidates need
 //! them. Addresses of other networks are never told to anybody. Where no UDP comes through, the server's TCP port is tried.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket as StdUdpSocket};
@@ -18,10 +18,11 @@ use std::time::{Duration, Instant};
 use livekit_protocol as proto;
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::channel::{ChannelConfig, ChannelId, Reliability};
+use str0m::error::{ProtoError, SctpError};
 use str0m::format::Codec;
 use str0m::media::{Direction, MediaKind, Mid, Pt};
 use str0m::net::{Protocol, Receive, TcpType};
-use str0m::rtp::{Extension, ExtensionValues, RtpWrite};
+use str0m::rtp::{Extension, ExtensionValues, RtpWrite, Ssrc};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcError};
 use tokio::net::UdpSocket;
 
@@ -49,6 +50,8 @@ const TCP_PORTS: usize = 4;
 /// str0m's 9), as LiveKit's library does it in 15.3 s. At 20 % of loss on the way there and back one in 3,000 rows of checks would fail, and a
 /// connection that is restored loses nothing.
 const STUN_RETRANSMITS: usize = 5;
+
+const REPLACED: &str = "the server has another certificate than before";
 
 /// What a peer tells the room.
 #[derive(Debug)]
@@ -122,7 +125,14 @@ pub(super) struct Peer {
     events: VecDeque<PeerEvent>,
     opus: Option<Pt>,
     heard: Unwrap,
+    /// Streams of the server by the line that brings them.
+    streams: HashMap<Mid, Vec<Ssrc>>,
     connected: bool,
+    /// New addresses were offered, and are not in use yet.
+    to_check: bool,
+    checking: bool,
+    /// The server's side became another one.
+    replaced: bool,
     /// Descriptions as they were last exchanged, for a resumed connection.
     pub(super) last_offer: Option<proto::SessionDescription>,
     pub(super) last_answer: Option<proto::SessionDescription>,
@@ -139,6 +149,25 @@ fn route_to(remote: SocketAddr) -> Option<IpAddr> {
     let socket = StdUdpSocket::bind((any, 0)).ok()?;
     socket.connect(remote).ok()?;
     socket.local_addr().ok().map(|a| a.ip())
+}
+
+/// Whether the server's side is another one than before, as when we were moved to another machine. Keys are agreed upon only once.
+fn is_another(before: Option<&proto::SessionDescription>, now: &proto::SessionDescription) -> bool {
+    let certificate = |d: &proto::SessionDescription| {
+        let mut lines = d.sdp.lines();
+        lines.find_map(|line| line.strip_prefix("a=fingerprint:").map(str::to_owned))
+    };
+    let (before, now) = (before.and_then(certificate), certificate(now));
+    before.is_some() && now.is_some() && before != now
+}
+
+/// The candidates in a description.
+fn candidates_in(sdp: &str) -> Vec<Candidate> {
+    let lines = sdp.lines().filter_map(|line| line.strip_prefix("a="));
+    lines
+        .filter(|line| line.starts_with("candidate:"))
+        .filter_map(|line| Candidate::from_sdp_string(line.trim_end()).ok())
+        .collect()
 }
 
 /// The candidate in the JSON text of a trickle message.
@@ -217,7 +246,11 @@ impl Peer {
             events: VecDeque::new(),
             opus,
             heard: Unwrap::default(),
+            streams: HashMap::new(),
             connected: false,
+            to_check: false,
+            checking: false,
+            replaced: false,
             last_offer: None,
             last_answer: None,
             round_trip: None,
@@ -252,8 +285,39 @@ impl Peer {
         Some(line)
     }
 
+    /// Uses this address of ours, too; gives its candidate if it is new.
+    pub(super) fn use_address(&mut self, ip: IpAddr) -> Option<proto::TrickleRequest> {
+        let line = self.add_socket(ip)?;
+        Some(self.trickle(&line))
+    }
+
+    fn trickle(&self, line: &str) -> proto::TrickleRequest {
+        let line = line.trim().trim_start_matches("a=");
+        let init = serde_json::json!({ "candidate": line, "sdpMid": "0", "sdpMLineIndex": 0 });
+        proto::TrickleRequest {
+            candidate_init: init.to_string(),
+            target: self.target.into(),
+            ..Default::default()
+        }
+    }
+
     pub(super) fn is_connected(&self) -> bool {
         self.connected && self.rtc.is_alive()
+    }
+
+    /// Whether it is connected by what it knows now: after a new beginning of the addresses, by a check that was answered since.
+    pub(super) fn is_settled(&self) -> bool {
+        self.is_connected() && !self.to_check && !self.checking
+    }
+
+    /// Whether nothing can bring this connection back: it failed, the server closed it, or put another one in its place.
+    pub(super) fn is_over(&self) -> bool {
+        self.replaced || !self.rtc.is_alive()
+    }
+
+    /// Whether the server has described its side.
+    pub(super) fn is_described(&self) -> bool {
+        self.described
     }
 
     /// Whether an offer waits for its answer: there can be one at a time.
@@ -291,6 +355,13 @@ impl Peer {
         } else {
             None
         };
+        for &mid in &changes.stop {
+            // Nothing is said about it any more.
+            let mut direct = self.rtc.direct_api();
+            if let Some(ssrc) = direct.stream_tx_by_mid(mid, None).map(|s| s.ssrc()) {
+                direct.remove_stream_tx(ssrc);
+            }
+        }
         let mut api = self.rtc.sdp_api();
         if let Some(old) = old {
             api.merge(old);
@@ -305,6 +376,7 @@ impl Peer {
         let mids = changes.add.iter().map(line).collect();
         if changes.restart {
             api.ice_restart(true);
+            self.to_check = true;
         }
         let (offer, pending) = api.apply()?;
         if changes.restart {
@@ -322,18 +394,23 @@ impl Peer {
         offer
     }
 
-    /// Takes the server's answer; false if it is to an offer that was replaced since.
+    /// Takes the server's answer, and gives candidates of ours that it made necessary; `None` if it is to an offer that was replaced since.
     pub(super) fn accept_answer(
         &mut self,
         answer: proto::SessionDescription,
         now: Instant,
-    ) -> Result<bool, String> {
+    ) -> Result<Option<Vec<proto::TrickleRequest>>, String> {
         if answer.id != 0 && answer.id != self.offers {
-            return Ok(false);
+            return Ok(None);
         }
         let Some(pending) = self.pending.take() else {
-            return Ok(false);
+            return Ok(None);
         };
+        self.replaced |= is_another(self.last_answer.as_ref(), &answer);
+        if self.replaced {
+            return Err(REPLACED.to_owned());
+        }
+        let ours = self.reach_all(&answer.sdp);
         let sdp = SdpAnswer::from_sdp_string(&answer.sdp).map_err(|e| e.to_string())?;
         self.rtc
             .sdp_api()
@@ -341,7 +418,7 @@ impl Peer {
             .map_err(|e| e.to_string())?;
         self.described(&answer.sdp, now);
         self.last_answer = Some(answer);
-        Ok(true)
+        Ok(Some(ours))
     }
 
     /// Takes the server's offer, gives our answer.
@@ -351,6 +428,12 @@ impl Peer {
         now: Instant,
     ) -> Result<proto::SessionDescription, String> {
         let sdp = SdpOffer::from_sdp_string(&offer.sdp).map_err(|e| e.to_string())?;
+        self.replaced |= is_another(self.last_offer.as_ref(), &offer);
+        if self.replaced {
+            return Err(REPLACED.to_owned());
+        }
+        // What is new of ours is in the answer.
+        self.reach_all(&offer.sdp);
         let answer = self
             .rtc
             .sdp_api()
@@ -363,9 +446,20 @@ impl Peer {
             self.tcp = Tcp::default();
         }
         self.described(&offer.sdp, now);
+        self.forget_streams(&offer.sdp);
         self.last_offer = Some(offer);
         self.last_answer = Some(answer.clone());
         Ok(answer)
+    }
+
+    /// A line that is used for another track has another stream. The one before would be kept, reported on and looked at for ever.
+    fn forget_streams(&mut self, offer: &str) {
+        for (mid, now) in streams_in(offer) {
+            let before = self.streams.insert(mid, now.clone()).unwrap_or_default();
+            for gone in before.into_iter().filter(|ssrc| !now.contains(ssrc)) {
+                self.rtc.direct_api().remove_stream_rx(gone);
+            }
+        }
     }
 
     fn described(&mut self, sdp: &str, now: Instant) {
@@ -399,21 +493,27 @@ impl Peer {
         if candidate.proto() != Protocol::Udp {
             return None;
         }
-        let ours = route_to(candidate.addr()).and_then(|ip| self.add_socket(ip));
+        let ours = self.reach(&candidate);
         if self.described {
             self.rtc.add_remote_candidate(candidate);
         } else {
             self.early.push(candidate);
         }
         self.drain();
-        let line = ours?;
-        let line = line.trim().trim_start_matches("a=");
-        let init = serde_json::json!({ "candidate": line, "sdpMid": "0", "sdpMLineIndex": 0 });
-        Some(proto::TrickleRequest {
-            candidate_init: init.to_string(),
-            target: self.target.into(),
-            ..Default::default()
-        })
+        ours
+    }
+
+    /// Makes sure that there is a socket that leads to this candidate; gives the candidate of ours that is new.
+    fn reach(&mut self, candidate: &Candidate) -> Option<proto::TrickleRequest> {
+        if candidate.proto() != Protocol::Udp {
+            return None;
+        }
+        route_to(candidate.addr()).and_then(|ip| self.use_address(ip))
+    }
+
+    fn reach_all(&mut self, sdp: &str) -> Vec<proto::TrickleRequest> {
+        let candidates = candidates_in(sdp);
+        candidates.iter().filter_map(|c| self.reach(c)).collect()
     }
 
     fn add_tcp_port(&mut self, candidate: Candidate, now: Instant) {
@@ -430,7 +530,7 @@ impl Peer {
             return;
         }
         self.tcp.at = (!self.described).then(|| now + TCP_AFTER);
-        if !self.described || self.connected || !self.rtc.is_alive() {
+        if !self.described || self.is_settled() || !self.rtc.is_alive() {
             return;
         }
         for port in &self.tcp.ports {
@@ -611,16 +711,25 @@ impl Peer {
         self.handle_time(now);
     }
 
-    /// Gives a message to a data channel; false if it is not open or has no room.
+    /// Gives a message to a data channel; false if it is not open or has no room. One that the channel will never take is dropped.
     pub(super) fn write(&mut self, lane: Lane, bytes: &[u8]) -> bool {
         let Some(&(_, id)) = self.channels.iter().find(|(l, _)| *l == lane) else {
             return false;
         };
-        let channel = self.rtc.channel(id);
-        let is_written =
-            channel.is_some_and(|mut channel| matches!(channel.write(true, bytes), Ok(true)));
+        let Some(mut channel) = self.rtc.channel(id) else {
+            return false;
+        };
+        let is_done = match channel.write(true, bytes) {
+            Ok(is_written) => is_written,
+            Err(RtcError::Sctp(SctpError::Proto(ProtoError::ErrOutboundPacketTooLarge))) => {
+                // It would be refused for ever, and what waits behind it with it.
+                tracing::warn!(len = bytes.len(), "data is too long for the server");
+                true
+            }
+            Err(_) => false,
+        };
         self.drain();
-        is_written
+        is_done
     }
 
     /// Bytes of data that the other side has not confirmed.
@@ -687,10 +796,17 @@ impl Peer {
                 self.connected = false;
                 PeerEvent::Disconnected
             }
+            Event::IceConnectionStateChange(IceConnectionState::Checking) => {
+                (self.to_check, self.checking) = (false, true);
+                return;
+            }
             Event::IceConnectionStateChange(
                 IceConnectionState::Connected | IceConnectionState::Completed,
-            ) if self.rtc.is_connected() && !self.connected => {
-                self.connected = true;
+            ) => {
+                self.checking = false;
+                if !self.rtc.is_connected() || std::mem::replace(&mut self.connected, true) {
+                    return;
+                }
                 PeerEvent::Connected
             }
             Event::Closed => {
@@ -775,6 +891,28 @@ fn description(kind: &str, sdp: String, id: u32) -> proto::SessionDescription {
     }
 }
 
+/// The streams that an offer names for each line; none of a line that names none.
+fn streams_in(sdp: &str) -> Vec<(Mid, Vec<Ssrc>)> {
+    let mut named = Vec::new();
+    for section in sdp.split("\nm=").skip(1) {
+        let attributes = || section.lines().filter_map(|l| l.trim().strip_prefix("a="));
+        let mid = attributes().find_map(|a| a.strip_prefix("mid:"));
+        let number = |a: &str| {
+            a.strip_prefix("ssrc:")?
+                .split(' ')
+                .next()?
+                .parse::<u32>()
+                .ok()
+        };
+        let mut streams: Vec<Ssrc> = attributes().filter_map(number).map(Ssrc::from).collect();
+        streams.dedup();
+        if let Some(mid) = mid.filter(|_| !streams.is_empty()) {
+            named.push((Mid::from(mid), streams));
+        }
+    }
+    named
+}
+
 /// The lines of an offer on which the server sends a track: line and sid of the track. Newer servers say it beside the offer, older ones
 /// only in it.
 pub(super) fn sent_tracks(offer: &proto::SessionDescription) -> Vec<(Mid, String)> {
@@ -834,6 +972,157 @@ mod tests {
     fn the_way_to_a_loopback_address_is_loopback() {
         let ip = route_to(SocketAddr::from((Ipv4Addr::LOCALHOST, 9)));
         assert_eq!(ip, Some(Ipv4Addr::LOCALHOST.into()));
+    }
+
+    #[tokio::test]
+    async fn addresses_in_an_offer_are_reached_like_those_that_follow_it() {
+        let mut server = Rtc::new(Instant::now());
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 7882));
+        server.add_local_candidate(Candidate::host(address, "udp").expect("a good address"));
+        let mut api = server.sdp_api();
+        api.add_channel("_reliable".to_owned());
+        let (offer, _) = api.apply().expect("a change");
+        let offer = description("offer", offer.to_sdp_string(), 1);
+        // As if the signalling came by another way.
+        let now = Instant::now();
+        let mut peer = Peer::subscriber(None, now);
+        let answer = peer.accept_offer(offer, now).expect("a good offer");
+        assert_eq!(peer.sockets.len(), 1);
+        let own = peer.sockets[0].address.to_string().replace(':', " ");
+        assert!(answer.sdp.contains(&own), "{own} is not in {}", answer.sdp);
+    }
+
+    #[tokio::test]
+    async fn a_line_that_is_used_again_leaves_no_stream_behind() {
+        let now = Instant::now();
+        let mut server = Rtc::new(now);
+        let mut api = server.sdp_api();
+        api.add_media(MediaKind::Audio, Direction::SendOnly, None, None, None);
+        let (offer, _) = api.apply().expect("a change");
+        let sdp = offer.to_sdp_string();
+        let first = streams_in(&sdp)[0].1[0];
+        let second = Ssrc::from(4_000_000_000);
+        let mut peer = Peer::subscriber(None, now);
+        let mut is_kept = |sdp: String| {
+            let offer = description("offer", sdp, 1);
+            peer.accept_offer(offer, now).expect("a good offer");
+            let mut api = peer.rtc.direct_api();
+            [first, second].map(|ssrc| api.stream_rx(&ssrc).is_some())
+        };
+        assert_eq!(is_kept(sdp.clone()), [true, false]);
+        let reused = sdp.replace(&first.to_string(), &second.to_string());
+        assert_eq!(is_kept(reused), [false, true]);
+    }
+
+    #[tokio::test]
+    async fn a_track_that_is_taken_back_leaves_no_stream_behind() {
+        let (mut ours, mut theirs) = ends().await;
+        let mut change = |changes: Changes, mid: Option<Mid>| {
+            let (offer, mids) = ours.offer(&changes).expect("a change");
+            let answer = theirs
+                .accept_offer(offer, Instant::now())
+                .expect("a good offer");
+            ours.accept_answer(answer, Instant::now())
+                .expect("a good answer");
+            let mid = mid.unwrap_or_else(|| mids[0]);
+            let mut api = ours.rtc.direct_api();
+            (mid, api.stream_tx_by_mid(mid, None).is_some())
+        };
+        let add = Changes {
+            add: vec!["TR_1".to_owned()],
+            ..Changes::default()
+        };
+        let (mid, is_there) = change(add, None);
+        assert!(is_there);
+        let stop = Changes {
+            stop: vec![mid],
+            ..Changes::default()
+        };
+        assert!(!change(stop, Some(mid)).1);
+    }
+
+    #[tokio::test]
+    async fn a_server_in_place_of_another_is_noticed() {
+        let now = Instant::now();
+        let offer_of = |server: &mut Rtc| {
+            let mut api = server.sdp_api();
+            api.add_channel("_reliable".to_owned());
+            let (offer, _) = api.apply().expect("a change");
+            description("offer", offer.to_sdp_string(), 1)
+        };
+        let (mut server, mut other) = (Rtc::new(now), Rtc::new(now));
+        let mut peer = Peer::subscriber(None, now);
+        for _ in 0..2 {
+            assert!(peer.accept_offer(offer_of(&mut server), now).is_ok());
+            assert!(!peer.is_over());
+        }
+        assert!(peer.accept_offer(offer_of(&mut other), now).is_err());
+        assert!(peer.is_over());
+    }
+
+    /// Two ends that are connected; the server's takes messages of 1,000 bytes at most.
+    async fn ends() -> (Peer, Peer) {
+        let (here, now) = (Some(Ipv4Addr::LOCALHOST.into()), Instant::now());
+        let (mut ours, mut theirs) = (Peer::publisher(here, now), Peer::subscriber(here, now));
+        let offer = ours.first_offer().expect("two channels");
+        let mut answer = theirs
+            .accept_offer(offer, Instant::now())
+            .expect("a good offer");
+        assert!(answer.sdp.contains("a=max-message-size:262144"));
+        answer.sdp = answer.sdp.replace("size:262144", "size:1000");
+        ours.accept_answer(answer, Instant::now())
+            .expect("a good answer");
+        run(&mut ours, &mut theirs, |ours, _| ours.channels.len() == 2).await;
+        (ours, theirs)
+    }
+
+    async fn run(ours: &mut Peer, theirs: &mut Peer, until: impl Fn(&Peer, &Peer) -> bool) {
+        let begun = Instant::now();
+        while !until(ours, theirs) {
+            assert!(
+                begun.elapsed() < Duration::from_secs(20),
+                "it takes too long"
+            );
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            for peer in [&mut *ours, &mut *theirs] {
+                peer.receive(Instant::now());
+                peer.handle_time(Instant::now());
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_message_that_the_server_will_never_take_holds_up_no_other() {
+        let (mut ours, mut theirs) = ends().await;
+        assert!(ours.write(Lane::Reliable, &[1; 2_000]), "it is dropped");
+        assert!(ours.write(Lane::Reliable, &[2; 1_000]));
+        let is_data = |e: &PeerEvent| matches!(e, PeerEvent::Data(Lane::Reliable, _));
+        run(&mut ours, &mut theirs, |_, theirs| {
+            theirs.events.iter().any(is_data)
+        })
+        .await;
+        let data = theirs.events.into_iter().find(is_data);
+        assert!(matches!(data, Some(PeerEvent::Data(_, bytes)) if bytes == [2; 1_000]));
+    }
+
+    #[tokio::test]
+    async fn another_address_of_ours_is_used_and_told_once() {
+        let (mut ours, _) = ends().await;
+        let other = IpAddr::from([127, 0, 0, 2]);
+        let told = ours.use_address(other).expect("it is new");
+        assert!(told.candidate_init.contains("127.0.0.2"), "{told:?}");
+        assert_eq!(told.target(), proto::SignalTarget::Publisher);
+        assert!(ours.use_address(other).is_none());
+        assert_eq!(ours.sockets.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_the_server_closed_is_over() {
+        let (mut ours, mut theirs) = ends().await;
+        assert!(ours.is_connected() && !ours.is_over());
+        theirs.close();
+        run(&mut ours, &mut theirs, |ours, _| ours.is_over()).await;
+        assert!(!ours.is_connected());
     }
 
     #[test]

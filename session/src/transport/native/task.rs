@@ -642,8 +642,11 @@ impl Task {
                 }
             }
             Response::Answer(answer) => match self.publisher.accept_answer(answer, now) {
-                Ok(false) => {}
-                Ok(true) => {
+                Ok(None) => {}
+                Ok(Some(ours)) => {
+                    for candidate in ours {
+                        self.send(Request::Trickle(candidate));
+                    }
                     self.answered.append(&mut self.offered);
                     if self.publisher.is_connected() {
                         self.tell_published();

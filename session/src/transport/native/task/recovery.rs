@@ -120,12 +120,22 @@ impl Task {
                 }
             }
         }
+        // A place in the room without a connection for media is none.
+        if (self.publisher.is_over() || self.subscriber.is_over())
+            && let Some(recovery) = &mut self.recovery
+        {
+            recovery.is_full = true;
+        }
     }
 
     /// Nothing comes through one of the connections.
     pub(super) fn media_lost(&mut self, which: &str, now: Instant) {
-        if self.recovery.is_none() {
-            self.lost(&format!("{which} has stopped"), now);
+        let is_over = self.publisher.is_over() || self.subscriber.is_over();
+        match &mut self.recovery {
+            None => self.lost(&format!("{which} has stopped"), now),
+            // It is waited for in vain.
+            Some(recovery) if is_over && recovery.media.is_some() => recovery.media = Some(now),
+            Some(_) => {}
         }
     }
 
@@ -235,6 +245,7 @@ impl Task {
 
     /// The server has kept our place.
     fn resumed(&mut self, signal: Signal, response: &proto::ReconnectResponse, now: Instant) {
+        let local = signal.local;
         self.signal = Some(signal);
         self.heard = now;
         self.ping = now + self.ping_interval;
@@ -280,6 +291,14 @@ impl Task {
             datachannel_receive_states: self.data.receive_states(),
             ..Default::default()
         }));
+        // Our address may be another one than when it broke.
+        if let Some(ip) = local {
+            for peer in [&mut self.publisher, &mut self.subscriber] {
+                if let (Some(ours), Some(signal)) = (peer.use_address(ip), &mut self.signal) {
+                    signal.send(Request::Trickle(ours));
+                }
+            }
+        }
         self.data.resumed(response.last_message_seq);
         self.to_restart = true;
         self.negotiate();
@@ -314,8 +333,8 @@ impl Task {
     pub(super) fn is_recovered(&mut self, now: Instant) -> Step {
         let is_back = self.recovery.as_ref().is_some_and(|r| r.media.is_some())
             && self.signal.is_some()
-            && self.subscriber.is_connected()
-            && self.publisher.is_connected();
+            && (self.subscriber.is_settled() || !(self.hears || self.subscriber.is_described()))
+            && self.publisher.is_settled();
         if !is_back {
             return Step::Continue(());
         }

@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use listenkit_session::AudioFrame;
 use listenkit_session::transport::native::NativeTransport;
 use listenkit_session::transport::{
-    ConnectOptions, Connection, DataOptions, DisconnectReason, RoomEvent, RoomTransport,
-    TextOptions, Token,
+    ConnectOptions, Connection, DataOptions, DisconnectReason, PublishOptions, RoomEvent,
+    RoomTransport, TextOptions, Token,
 };
-use listenkit_test_server::{Faults, Network, Options};
+use listenkit_test_server::{Faults, Network, Options, RoomView};
 use lossy::Lossy;
 use rooms::{
     RATE, SOON, Server, Speaker, Wire, amplitude_at, arrived, event, fresh, pair, subscribed, voice,
@@ -604,6 +604,30 @@ async fn what_is_encrypted_end_to_end_is_not_taken_for_audio() {
     assert!(error.contains("encrypted"), "{error}");
     let told = bob.room.set_subscribed("alice", &hidden.sid(), false).await;
     told.expect("nothing is asked for");
+}
+
+#[cfg(feature = "native")]
+#[tokio::test(flavor = "multi_thread")]
+async fn listeners_are_told_of_two_channels() {
+    let server = Server::start_double(Options::default()).await;
+    let transport = rooms::native("stereo").expect("it is built in");
+    let room = fresh("stereo");
+    let alice = server.join(&transport, "alice", &room).await;
+    for channels in [1, 2] {
+        let options = PublishOptions {
+            channels,
+            ..voice(50)
+        };
+        let track = alice.room.publish_audio(&options).await.expect("published");
+        let is_told = |view: &RoomView| {
+            let tracks = view.participant("alice").map(|p| p.tracks.as_slice());
+            let mut told = tracks.unwrap_or_default().iter();
+            told.any(|t| t.sid == track.sid() && t.audio_features.len() as u32 == channels - 1)
+        };
+        let double = server.double();
+        let told = double.wait_for_room(&room, "the track as it is", SOON, is_told);
+        told.await.expect("in time");
+    }
 }
 
 /// Worse than a mobile network at the edge of its cell.

@@ -1,4 +1,12 @@
 //! What every transport makes of tokens and permissions that do not allow everything, on the double or on the server that `LIVEKIT_SERVER_BIN` names.
+#![cfg_attr(
+    not(feature = "native"),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "some are about that transport only"
+    )
+)]
 
 #[macro_use]
 #[path = "common/rooms.rs"]

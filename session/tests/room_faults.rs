@@ -489,6 +489,31 @@ async fn a_connection_without_media_is_not_said_to_be_back() {
     hears_again(&alice, &sid).await;
 }
 
+/// A firewall that changes its mind in the middle of a call. LiveKit's server notices first, and then offers TCP only.
+#[cfg(feature = "native")]
+#[tokio::test(flavor = "multi_thread")]
+async fn where_datagrams_come_no_more_media_changes_to_tcp() {
+    let Some(server) = Server::start_with_tcp().await else {
+        return;
+    };
+    let lossy = Lossy::to(&server).await;
+    let (mut alice, mut bob, _speaker, sid) = listener(&server, &lossy).await;
+    let before = alice.room.local_participant().sid;
+    lossy.set(nothing_comes_through());
+    reconnecting(&mut alice).await;
+    let begun = Instant::now();
+    reconnected(&mut alice).await;
+    hears_again(&alice, &sid).await;
+    println!("heard over TCP after {:?}", begun.elapsed());
+    assert_eq!(alice.room.local_participant().sid, before, "it was resumed");
+    let said = alice
+        .room
+        .publish_data(&2u32.to_le_bytes(), &numbered())
+        .await;
+    said.expect("sent");
+    numbers(&mut bob, 2).await;
+}
+
 /// The signalling goes on meanwhile, so LiveKit's server, which notices it after 15 s, could think that UDP is of no use to this client, and offer TCP only.
 #[cfg(feature = "native")]
 #[tokio::test(flavor = "multi_thread")]

@@ -1221,6 +1221,16 @@ listenkit_status listenkit_detector_gap(struct listenkit_detector *detector,
                                         uint64_t samples);
 
 /*
+ How long ago the audio that comes from here on was spoken, in samples: what packets, network and jitter buffer cost it. 0 until it is
+ said; more than a minute counts as one. The wait that ends a turn counts from when the user fell silent, so it is that much shorter here,
+ but no shorter than finding the end of speech takes (`min_silence_ms`).
+
+ Events may follow: poll. Fails with `LISTENKIT_OUTPUTS_WAITING` if events of earlier calls crowd the queue.
+ */
+listenkit_status listenkit_detector_audio_age(struct listenkit_detector *detector,
+                                              uint64_t samples);
+
+/*
  What the caller's own clock says, in samples of the stream's rate; only its progress counts. If frames stay away for
  `starvation_ms` by it, that is a gap.
 

@@ -600,6 +600,9 @@ class detector : public detail::talking_handle<::listenkit_detector, ::listenkit
   result<void> commit_turn() { return done(::listenkit_detector_commit_turn(get())); }
   result<void> clear_turn() { return done(::listenkit_detector_clear_turn(get())); }
   result<void> gap(std::uint64_t samples) { return done(::listenkit_detector_gap(get(), samples)); }
+  result<void> audio_age(std::uint64_t samples) {
+    return done(::listenkit_detector_audio_age(get(), samples));
+  }
   result<void> clock(std::uint64_t at) { return done(::listenkit_detector_clock(get(), at)); }
   /// What the agent plays, as it is played.
   result<void> reference(span<const std::int16_t> samples, std::uint32_t sample_rate, std::uint32_t channels = 1) {

@@ -202,6 +202,11 @@ class Detector(Handle):
         """Audio is missing here: muted or lost. Short gaps are heard as silence, longer ones end open speech."""
         return self._tell(lib.listenkit_detector_gap, _check.count("samples", samples))
 
+    def audio_age(self, samples: int) -> list[e.Event]:
+        """How long ago the audio that comes from here on was spoken: packets, network, jitter buffer. A turn ends that much sooner, for it is the
+        user's silence that counts, not when it was heard of."""
+        return self._tell(lib.listenkit_detector_audio_age, _check.count("samples", samples))
+
     def clock(self, at: int) -> list[e.Event]:
         """The host's clock, in samples: frames that are late by `starvation_duration` become a gap."""
         return self._tell(lib.listenkit_detector_clock, _check.count("at", at))

@@ -247,6 +247,18 @@ def test_inputs_that_are_no_audio(conversation):
         assert detector.clock(detector.position) == [] and detector.clear_turn() == []
 
 
+def test_a_turn_ends_sooner_by_the_age_of_its_audio(conversation):
+    def ends(age):
+        with Detector(48_000) as detector:
+            assert detector.audio_age(age) == []
+            return [e for e in hear(detector, [conversation]) if isinstance(e, EndOfTurn) and e.reason == "silence"]
+
+    now, later = ends(0), ends(4_800)
+    assert now and len(now) == len(later)
+    # 100 ms at 48 kHz.
+    assert all(a.decided_at - b.decided_at == 4_800 for a, b in zip(now, later, strict=True))
+
+
 def test_what_can_be_asked(whole):
     samples, rate, _, _ = whole
     with Detector(rate, segment_audio=True) as detector:

@@ -285,6 +285,27 @@ pub unsafe extern "C" fn listenkit_detector_gap(
     }
 }
 
+/// How long ago the audio that comes from here on was spoken, in samples: what packets, network and jitter buffer cost it. 0 until it is
+/// said; more than a minute counts as one. The wait that ends a turn counts from when the user fell silent, so it is that much shorter here,
+/// but no shorter than finding the end of speech takes (`min_silence_ms`).
+///
+/// Events may follow: poll. Fails with `LISTENKIT_OUTPUTS_WAITING` if events of earlier calls crowd the queue.
+///
+/// # Safety
+/// `detector` is a live handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn listenkit_detector_audio_age(
+    detector: *mut listenkit_detector,
+    samples: u64,
+) -> listenkit_status {
+    // SAFETY: the caller's promise.
+    unsafe {
+        handle::enter(detector, |stream| {
+            stream.tell(Input::AudioAge(SampleCount(samples)))
+        })
+    }
+}
+
 /// What the caller's own clock says, in samples of the stream's rate; only its progress counts. If frames stay away for
 /// `starvation_ms` by it, that is a gap.
 ///

@@ -196,6 +196,7 @@ impl Bench {
                     let named = streams.as_ptr();
                     listenkit_vad_batch_probabilities_i16(self.batch, named, count, pcm, len, reals)
                 }
+                91 if b % 2 == 0 => listenkit_detector_audio_age(d, a),
                 91 => listenkit_vad_batch_reset(self.batch, small),
                 92..=94 => listenkit_resampler_process_i16(
                     self.resampler,

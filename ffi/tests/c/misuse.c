@@ -110,6 +110,7 @@ static void every_null_is_refused(void) {
   NULLS(listenkit_detector_commit_turn(NULL));
   NULLS(listenkit_detector_clear_turn(NULL));
   NULLS(listenkit_detector_gap(NULL, 1));
+  NULLS(listenkit_detector_audio_age(NULL, 1));
   NULLS(listenkit_detector_clock(NULL, 1));
   NULLS(listenkit_detector_reference_i16(NULL, shorts, 160, 16000, 1));
   NULLS(listenkit_detector_reference_i16(detector, NULL, 160, 16000, 1));

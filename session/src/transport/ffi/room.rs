@@ -401,9 +401,12 @@ impl Room for LivekitRoom {
     ) -> Result<(), TransportError> {
         const WHAT: &str = "cannot set attributes";
         self.open()?;
-        let attributes = attributes
-            .into_iter()
-            .map(|(key, value)| AttributesEntry { key, value })
+        let entries = attributes
+            .iter()
+            .map(|(key, value)| AttributesEntry {
+                key: key.clone(),
+                value: value.clone(),
+            })
             .collect();
         let call = self
             .shared
@@ -411,7 +414,7 @@ impl Room for LivekitRoom {
             .call(|id| {
                 Request::SetLocalAttributes(SetLocalAttributesRequest {
                     local_participant_handle: self.shared.local.id(),
-                    attributes,
+                    attributes: entries,
                     request_async_id: Some(id),
                 })
             })
@@ -420,7 +423,16 @@ impl Room for LivekitRoom {
             Event::SetLocalAttributes(callback) => objection(WHAT, callback.error),
             _ => Err(TransportError::Closed),
         }
-        .map_err(|e| self.shared.explain(e))
+        .map_err(|e| self.shared.explain(e))?;
+        // The library tells it only when the server has told everybody.
+        let own = &mut self.shared.state().local.attributes;
+        for (key, value) in attributes {
+            match value.is_empty() {
+                true => drop(own.remove(&key)),
+                false => drop(own.insert(key, value)),
+            }
+        }
+        Ok(())
     }
 
     async fn perform_rpc(
@@ -484,6 +496,8 @@ impl Room for LivekitRoom {
     async fn close(&self) {
         let mut ended = self.ended.clone();
         if !self.shared.state().over {
+            // Before the library hears of it: the end may come sooner than its answer.
+            self.shared.leaving.send_replace(true);
             let call = self.shared.client.call(|id| {
                 Request::Disconnect(DisconnectRequest {
                     room_handle: self.shared.room.id(),
@@ -491,7 +505,6 @@ impl Room for LivekitRoom {
                     reason: Some(Reason::ClientInitiated as i32),
                 })
             });
-            self.shared.leaving.send_replace(true);
             if let Ok(call) = call {
                 let _ = call.within(LEAVING).await;
             }

@@ -113,6 +113,7 @@ pub(super) fn start(
                 break reason;
             }
         };
+        task.leaving |= *leaving.borrow();
         drop(leaving);
         // The library gives no reason for an end that it did not hear from the server.
         let reason = match reason {

@@ -4,7 +4,7 @@
 //! decoders. It sleeps until a datagram, a message, a command or a time comes; there is no clock of 10 ms and no thread of its own. Audio that arrives
 //! is decoded at once and given to its readers without a jitter buffer; only a missing packet is waited for (see [`listenkit_rtp_audio`]).
 //!
-//! What it does not do: video (it is never subscribed to), TURN and ICE over TCP (the server must be reachable by UDP), proxies (`HTTPS_PROXY` is not
+//! What it does not do: video (it is never subscribed to), TURN (the server must be reachable by UDP or at its TCP port), proxies (`HTTPS_PROXY` is not
 //! read), end-to-end encryption (such tracks are not subscribed to), data tracks and byte streams.
 
 mod convert;

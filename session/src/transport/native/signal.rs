@@ -1,7 +1,8 @@
 //! The signalling: a WebSocket to the server, polled by the room's task.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use prost::Message as _;
 use proto::signal_request::Message as Request;
 use proto::signal_response::Message as Response;
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message as WsMessage};
@@ -25,6 +27,9 @@ const PROTOCOL: u32 = 16;
 
 /// How long one try to connect may take.
 const CONNECT: Duration = Duration::from_secs(10);
+
+/// How long an address of the server's has for itself before the next is tried beside it (RFC 8305, "Happy Eyeballs").
+const HEAD_START: Duration = Duration::from_millis(250);
 
 /// Why there is no connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +99,54 @@ fn address(url: &str, entry: Entry<'_>) -> Result<url::Url, String> {
     Ok(url)
 }
 
+/// Connects to the server of this address.
+async fn dial(url: &url::Url) -> io::Result<TcpStream> {
+    let port = url.port_or_known_default().unwrap_or(443);
+    let addresses = match url.host() {
+        Some(url::Host::Ipv4(ip)) => vec![SocketAddr::from((ip, port))],
+        Some(url::Host::Ipv6(ip)) => vec![SocketAddr::from((ip, port))],
+        Some(url::Host::Domain(name)) => tokio::net::lookup_host((name, port)).await?.collect(),
+        None => Vec::new(),
+    };
+    first(alternating(addresses)).await
+}
+
+/// The addresses with those of either family in turn, beginning with the system's choice.
+fn alternating(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let is_six = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (ours, others): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|a| a.is_ipv6() == is_six);
+    let (mut ours, mut others) = (ours.into_iter(), others.into_iter());
+    std::iter::from_fn(|| {
+        let pair = [ours.next(), others.next()];
+        pair.iter().any(Option::is_some).then_some(pair)
+    })
+    .flatten()
+    .flatten()
+    .collect()
+}
+
+/// The first connection that stands. The next address is tried when one has failed or taken too long.
+async fn first(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+    let mut waiting = addresses.into_iter();
+    let mut trying = JoinSet::new();
+    let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    loop {
+        if let Some(address) = waiting.next() {
+            trying.spawn(TcpStream::connect(address));
+        }
+        tokio::select! {
+            tried = trying.join_next() => match tried {
+                Some(Ok(Ok(stream))) => return Ok(stream),
+                Some(Ok(Err(error))) => failed = error,
+                Some(Err(_)) => {}
+                None => return Err(failed),
+            },
+            () = tokio::time::sleep(HEAD_START), if waiting.len() > 0 => {}
+        }
+    }
+}
+
 impl Signal {
     pub(super) async fn open(
         url: &str,
@@ -110,8 +163,12 @@ impl Signal {
         })?;
         request.headers_mut().insert("Authorization", bearer);
         crate::install_crypto_provider();
-        // Small messages that wait for nobody.
-        let connecting = tokio_tungstenite::connect_async_with_config(request, None, true);
+        let connecting = async {
+            let stream = dial(&url).await?;
+            // Small messages that wait for nobody.
+            stream.set_nodelay(true)?;
+            tokio_tungstenite::client_async_tls_with_config(request, stream, None, None).await
+        };
         let (socket, _) = tokio::time::timeout(CONNECT, connecting)
             .await
             .map_err(|_| SignalError::Broken(format!("no answer within {CONNECT:?}")))?
@@ -310,5 +367,57 @@ mod tests {
         assert!(of("ftp://a").is_err());
         let resumed = address("ws://a", Entry::Resume("PA_1")).unwrap();
         assert!(resumed.query().unwrap().contains("reconnect=1&sid=PA_1"));
+    }
+
+    /// An address where nobody answers: its queue of connections is full.
+    async fn silent() -> (SocketAddr, Vec<TcpStream>, tokio::net::TcpListener) {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut filling = Vec::new();
+        while let Ok(Ok(stream)) =
+            tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(address)).await
+        {
+            filling.push(stream);
+        }
+        (address, filling, listener)
+    }
+
+    #[tokio::test]
+    async fn an_address_that_does_not_answer_costs_a_head_start_and_one_that_refuses_nothing() {
+        let good = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = good.local_addr().unwrap();
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let refuses = closed.local_addr().unwrap();
+        drop(closed);
+        let (silent, _filling, _listener) = silent().await;
+        for (before, least, most) in [
+            // Eight head starts would be 2 s; who waits for the system's own deadline waits for minutes.
+            (vec![refuses; 8], 0, 2_000),
+            (vec![silent], 250, 10_000),
+            (vec![silent, refuses, silent], 500, 10_000),
+        ] {
+            let begun = std::time::Instant::now();
+            let addresses = [before.clone(), vec![address]].concat();
+            let stream = first(addresses).await.unwrap();
+            let took = begun.elapsed().as_millis();
+            assert_eq!(stream.peer_addr().unwrap(), address);
+            assert!((least..most).contains(&took), "{took} ms behind {before:?}");
+        }
+        let none = first(vec![refuses]).await.unwrap_err();
+        assert_eq!(none.kind(), io::ErrorKind::ConnectionRefused);
+        assert!(first(Vec::new()).await.is_err());
+    }
+
+    #[test]
+    fn families_of_addresses_take_turns() {
+        let read = |texts: &[&str]| -> Vec<SocketAddr> {
+            texts.iter().map(|text| text.parse().unwrap()).collect()
+        };
+        let given = read(&["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1"]);
+        let taken = read(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "[::3]:1"]);
+        assert_eq!(alternating(given), taken);
+        assert!(alternating(Vec::new()).is_empty());
     }
 }

@@ -22,6 +22,8 @@ pub(super) struct Reader {
     /// Of the stream that is read; another one begins anew.
     ssrc: Option<u32>,
     frames: mpsc::Sender<AudioFrame>,
+    /// Frames that the reader did not make room for, since it last did.
+    lost: u32,
 }
 
 impl Reader {
@@ -45,6 +47,7 @@ impl Reader {
             channels,
             ssrc: None,
             frames,
+            lost: 0,
         };
         Ok((reader, output))
     }
@@ -67,11 +70,37 @@ impl Reader {
     fn give(&mut self, now: Instant) {
         while let Some(block) = self.receiver.poll(now) {
             let frame = AudioFrame::new(block.samples, self.sample_rate, self.channels);
-            if let Ok(frame) = frame {
-                // A reader that is two seconds late loses it.
-                let _ = self.frames.try_send(frame);
+            let Ok(frame) = frame else {
+                continue;
+            };
+            // A reader that is two seconds late loses it.
+            match self.frames.try_send(frame) {
+                Ok(()) if self.lost > 0 => {
+                    let lost = std::mem::take(&mut self.lost);
+                    tracing::warn!(
+                        track = self.sid,
+                        frames = lost,
+                        "audio was not read in time and is lost"
+                    );
+                }
+                Err(mpsc::error::TrySendError::Full(_)) => {
+                    if self.lost == 0 {
+                        tracing::warn!(
+                            track = self.sid,
+                            "a reader of audio is two seconds late and loses what comes"
+                        );
+                    }
+                    self.lost += 1;
+                }
+                Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
             }
         }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        tracing::debug!(track = self.sid, counts = ?self.receiver.counts(), "not read any more");
     }
 }
 

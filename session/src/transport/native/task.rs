@@ -38,6 +38,12 @@ const GREETING: Duration = Duration::from_secs(10);
 const NO_MEDIA: &str = "the media connection (the server has let us in; are its UDP ports and its TCP port for media open for this machine? LiveKit's own library \
     can go through a TURN server, too: LISTENKIT_TRANSPORT=ffi)";
 
+/// Pauses between the tries of the first join. LiveKit's library tries as often.
+const JOIN_PAUSES: [Duration; 2] = [Duration::from_millis(250), Duration::from_millis(1_000)];
+
+/// A failure that took longer is not tried again: the application has waited long enough.
+const QUICK: Duration = Duration::from_secs(2);
+
 /// How long a room is left in the background after nobody waits for it.
 const LEAVING: Duration = Duration::from_secs(3);
 
@@ -93,6 +99,21 @@ async fn enter(url: String, token: String, resume: Option<String>) -> Entered {
     Ok((signal, greeting))
 }
 
+/// The first time: a server that is being replaced, or a proxy before it, may refuse once and not again.
+async fn enter_first(url: String, token: String) -> Entered {
+    for pause in JOIN_PAUSES {
+        let begun = Instant::now();
+        match enter(url.clone(), token.clone(), None).await {
+            Err(SignalError::Broken(why)) if begun.elapsed() < QUICK => {
+                tracing::debug!(why, "not joined; trying again");
+                tokio::time::sleep(pause).await;
+            }
+            entered => return entered,
+        }
+    }
+    enter(url, token, None).await
+}
+
 /// Joins the room and stays in it until it is over.
 pub(super) async fn run(joining: Joining) {
     let Joining {
@@ -105,7 +126,7 @@ pub(super) async fn run(joining: Joining) {
         mut joined,
     } = joining;
     let deadline = super::after(Instant::now(), options.timeout);
-    let entering = enter(url.clone(), token.clone(), None);
+    let entering = enter_first(url.clone(), token.clone());
     tokio::pin!(entering);
     let entered = tokio::select! {
         entered = tokio::time::timeout_at(deadline.into(), &mut entering) => entered,

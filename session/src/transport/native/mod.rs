@@ -15,6 +15,7 @@ mod peer;
 mod publish;
 mod red;
 mod room;
+mod sdp;
 mod signal;
 mod task;
 mod tcp;

@@ -21,9 +21,10 @@ use tokio::time::Sleep;
 use super::data::{Data, Lane};
 use super::hear::Readers;
 use super::model::{Change, Shared};
-use super::peer::{Peer, PeerEvent, sent_tracks};
+use super::peer::{Peer, PeerEvent};
 use super::publish::{Closed, Published};
 use super::room::{Command, NativeRoom, Reply};
+use super::sdp::sent_tracks;
 use super::signal::{Entry, Signal, SignalError};
 use super::{convert, data};
 use crate::transport::{

@@ -307,10 +307,15 @@ pub(super) fn drive(machine: &mut impl Machine, script: &[Run], origin: u64) -> 
             for &(_, tick, op) in run.host.iter().filter(|host| host.0 == window) {
                 let position = now + tick * TICK;
                 machine.at(position);
+                // There is nothing before the first sample to speak of.
+                let heard = |back: Option<u64>| back.map(|back| back.min(position - origin));
                 let op = match op {
                     // Counted back from the newest question.
                     Op::Answer(back, p) => Op::Answer(last_query.wrapping_sub(back), p),
-                    Op::Text(back, vote, at) => Op::Text(last_turn.wrapping_sub(back), vote, at),
+                    Op::Text(back, vote, at) => {
+                        Op::Text(last_turn.wrapping_sub(back), vote, heard(at))
+                    }
+                    Op::Transcript(back) => Op::Transcript(heard(back)),
                     Op::Cues(back, lean) => Op::Cues(last_turn.wrapping_sub(back), lean),
                     op => op,
                 };

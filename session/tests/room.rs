@@ -16,7 +16,8 @@ use listenkit_session::transport::{
     RpcError, TextOptions, TrackKind, TrackSource, TransportError,
 };
 use rooms::{
-    RATE, SOON, Server, Speaker, amplitude_at, arrived, event, fresh, pair, subscribed, tone, voice,
+    RATE, SOON, Server, Speaker, amplitude_at, arrived, event, fresh, pair, pair_with, subscribed,
+    tone, voice,
 };
 use tokio::time::timeout;
 
@@ -772,9 +773,12 @@ async fn giving_up_joining_leaves_nobody_behind(transport: &dyn RoomTransport) {
     timeout(SOON, gone).await.expect("bob is gone again");
 }
 
-async fn a_server_that_dies_ends_the_room_in_bounded_time(transport: &dyn RoomTransport) {
+async fn a_server_that_dies_ends_the_room_in_the_time_it_was_given(transport: &dyn RoomTransport) {
     let mut server = Server::start_own().await;
-    let (mut alice, mut bob) = pair(&server, transport, &fresh("dies")).await;
+    let given = Duration::from_secs(4);
+    let mut options = ConnectOptions::default();
+    options.reconnect_timeout = given;
+    let (mut alice, mut bob) = pair_with(&server, transport, &fresh("dies"), &options).await;
     let track = alice
         .room
         .publish_audio(&voice(50))
@@ -799,10 +803,12 @@ async fn a_server_that_dies_ends_the_room_in_bounded_time(transport: &dyn RoomTr
             }
         }
     };
-    let reason = timeout(Duration::from_secs(120), end)
-        .await
-        .expect("an end");
+    let broken = Instant::now();
+    let reason = timeout(given * 3, end).await.expect("an end");
     println!("disconnected ({reason:?}) after {:?}", begun.elapsed());
+    assert_eq!(reason, DisconnectReason::ConnectionLost);
+    // Its clock began when it saw the break, which is a moment before we were told.
+    assert!(broken.elapsed() > given - Duration::from_millis(500));
     assert!(alice.events.recv().await.is_none());
     assert!(matches!(
         track.capture(&tone(0, 440.0, 1.0)).await,
@@ -812,9 +818,7 @@ async fn a_server_that_dies_ends_the_room_in_bounded_time(transport: &dyn RoomTr
     alice.room.close().await;
     assert!(begun.elapsed() < SOON);
     let rest = async { while frames.recv().await.is_some() {} };
-    timeout(Duration::from_secs(120), rest)
-        .await
-        .expect("the frames end");
+    timeout(given * 3, rest).await.expect("the frames end");
     drop(bob);
 }
 
@@ -868,6 +872,6 @@ on_each_transport! {
     closing_ends_everything_and_may_be_repeated,
     dropping_a_room_leaves_it,
     giving_up_joining_leaves_nobody_behind,
-    a_server_that_dies_ends_the_room_in_bounded_time,
+    a_server_that_dies_ends_the_room_in_the_time_it_was_given,
     ten_rooms_live_in_one_process,
 }

@@ -34,8 +34,11 @@ pub enum AutoSubscribe {
 pub struct ConnectOptions {
     /// Which remote tracks are subscribed to without being asked.
     pub auto_subscribe: AutoSubscribe,
-    /// Time for joining, until media can flow.
+    /// Time for joining, until media can flow. 15 s.
     pub timeout: Duration,
+    /// How long a connection that broke is tried again before the room is over with [`DisconnectReason::ConnectionLost`]. 60 s; zero: the first
+    /// break is the end. LiveKit's library gives up after about 20 s by itself, however long this is.
+    pub reconnect_timeout: Duration,
 }
 
 impl Default for ConnectOptions {
@@ -43,6 +46,7 @@ impl Default for ConnectOptions {
         Self {
             auto_subscribe: AutoSubscribe::default(),
             timeout: Duration::from_secs(15),
+            reconnect_timeout: Duration::from_secs(60),
         }
     }
 }

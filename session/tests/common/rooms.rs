@@ -534,8 +534,18 @@ pub(crate) async fn pair(
     transport: &dyn RoomTransport,
     room: &str,
 ) -> (Connection, Connection) {
-    let mut alice = server.join(transport, "alice", room).await;
-    let mut bob = server.join(transport, "bob", room).await;
+    pair_with(server, transport, room, &ConnectOptions::default()).await
+}
+
+pub(crate) async fn pair_with(
+    server: &Server,
+    transport: &dyn RoomTransport,
+    room: &str,
+    options: &ConnectOptions,
+) -> (Connection, Connection) {
+    let join = |identity| server.join_with(transport, identity, room, options);
+    let mut alice = join("alice").await.expect("the room is joined");
+    let mut bob = join("bob").await.expect("the room is joined");
     arrived(&mut alice, "bob").await;
     arrived(&mut bob, "alice").await;
     (alice, bob)

@@ -97,7 +97,12 @@ async fn join(
         &result,
         &mut incoming,
     ));
-    let ended = task::start(Arc::clone(&shared), inputs, events);
+    let ended = task::start(
+        Arc::clone(&shared),
+        inputs,
+        events,
+        options.reconnect_timeout,
+    );
     let room = LivekitRoom::new(shared, ended);
     // The library holds the room's events back until now.
     client.send(ready).map_err(|e| failed(e.to_string()))?;

@@ -18,8 +18,8 @@ use crate::transport::{
     DataPacket, DisconnectReason, RoomEvent, RpcError, RpcInvocation, TextMessage,
 };
 
-/// How long the connection may be broken. The library gives up by itself within this time; it is here so that a room always ends.
-const RECONNECTING: Duration = Duration::from_secs(90);
+/// How long the connection may be broken at most. The library gives up by itself within this time; it is here so that a room always ends.
+const LONGEST_BREAK: Duration = Duration::from_secs(90);
 
 /// Longest text that is read, in bytes. A sender that goes on is not heard, so that nobody can fill our memory.
 const LONGEST_TEXT: usize = 4 << 20;
@@ -32,6 +32,7 @@ struct Task {
     events: mpsc::UnboundedSender<RoomEvent>,
     /// Text streams of which the end has not come, by their readers' handles.
     reading: Texts,
+    reconnect_timeout: Duration,
     /// When the library is not waited for any longer.
     give_up: Option<Instant>,
     /// Whether we leave.
@@ -84,6 +85,7 @@ pub(super) fn start(
     shared: Arc<Shared>,
     mut inputs: mpsc::UnboundedReceiver<RoomInput>,
     events: mpsc::UnboundedSender<RoomEvent>,
+    reconnect_timeout: Duration,
 ) -> watch::Receiver<bool> {
     let (ended, receiver) = watch::channel(false);
     tokio::spawn(async move {
@@ -91,6 +93,7 @@ pub(super) fn start(
             shared,
             events,
             reading: Texts::default(),
+            reconnect_timeout,
             give_up: None,
             leaving: false,
         };
@@ -344,7 +347,8 @@ impl Task {
             RoomMessage::TokenRefreshed(m) => self.emit(RoomEvent::TokenRefreshed(m.token.into())),
             RoomMessage::Reconnecting(_) => {
                 shared.state().connected = false;
-                self.give_up.get_or_insert(Instant::now() + RECONNECTING);
+                let patience = self.reconnect_timeout.min(LONGEST_BREAK);
+                self.give_up.get_or_insert(Instant::now() + patience);
                 self.emit(RoomEvent::Reconnecting);
             }
             RoomMessage::Reconnected(_) => {

@@ -206,6 +206,7 @@ pub(super) struct Task {
     url: String,
     token: String,
     auto_subscribe: AutoSubscribe,
+    reconnect_timeout: Duration,
     shared: Arc<Shared>,
     /// Until the last one.
     events: Option<mpsc::UnboundedSender<RoomEvent>>,
@@ -269,6 +270,7 @@ impl Task {
             url,
             token,
             auto_subscribe: options.auto_subscribe,
+            reconnect_timeout: options.reconnect_timeout,
             shared,
             events: Some(events),
             commands,

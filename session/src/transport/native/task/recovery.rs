@@ -9,17 +9,14 @@ use livekit_protocol as proto;
 use proto::leave_request::Action;
 use proto::signal_request::Message as Request;
 
-use super::super::convert;
 use super::super::peer::Peer;
 use super::super::signal::{Signal, SignalError};
+use super::super::{after, convert};
 use super::{Entered, Greeting, Step, Task, enter};
 use crate::transport::{DisconnectReason, RoomEvent};
 
 /// How long our place in the room is asked for. LiveKit's server keeps it for about 20 s.
 const RESUMING: Duration = Duration::from_secs(20);
-
-/// How long all of it may take.
-const GIVE_UP: Duration = Duration::from_secs(60);
 
 /// How long media may take after the signalling is back.
 const MEDIA: Duration = Duration::from_secs(10);
@@ -36,6 +33,8 @@ type Attempt = Pin<Box<dyn Future<Output = Entered> + Send>>;
 /// What is being done about a broken connection.
 pub(super) struct Recovery {
     since: Instant,
+    /// When it is given up.
+    end: Instant,
     tries: u32,
     /// Our place is lost: join anew.
     is_full: bool,
@@ -59,11 +58,8 @@ impl Recovery {
     }
 
     pub(super) fn deadline(&self) -> Instant {
-        let end = self.since + GIVE_UP;
-        [self.next, self.media]
-            .into_iter()
-            .flatten()
-            .fold(end, Instant::min)
+        let due = [self.next, self.media].into_iter().flatten();
+        due.fold(self.end, Instant::min)
     }
 
     fn try_again(&mut self, now: Instant) {
@@ -98,8 +94,14 @@ impl Task {
             }
             None => {
                 tracing::warn!(why, "the connection broke");
+                // Joining has a deadline of its own.
+                let patience = match self.joined {
+                    None => self.reconnect_timeout,
+                    Some(_) => Duration::MAX,
+                };
                 let mut recovery = Recovery {
                     since: now,
+                    end: after(now, patience),
                     tries: 0,
                     is_full: false,
                     attempt: None,
@@ -110,6 +112,7 @@ impl Task {
                     && now < ended + STEADY
                 {
                     recovery.since = since;
+                    recovery.end = after(since, patience);
                     recovery.tries = tries;
                     recovery.try_again(now);
                 }
@@ -169,7 +172,7 @@ impl Task {
         let Some(recovery) = &mut self.recovery else {
             return Step::Continue(());
         };
-        if now >= recovery.since + GIVE_UP {
+        if now >= recovery.end {
             return ControlFlow::Break(DisconnectReason::ConnectionLost);
         }
         if recovery.media.is_some_and(|at| at <= now) {

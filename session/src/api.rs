@@ -102,17 +102,29 @@ impl Credentials {
     /// # Errors
     /// [`ApiError::Config`] if the identity or the room is empty.
     pub fn join_token(&self, identity: &str, room: &str) -> Result<String, ApiError> {
+        self.joining(identity, room)
+            .to_jwt()
+            .map_err(ApiError::from)
+    }
+
+    /// [`join_token`](Self::join_token) for an agent that no worker sends: it joins as what it is, so that users' clients find it, and other agents do not talk
+    /// to it.
+    ///
+    /// # Errors
+    /// As [`join_token`](Self::join_token).
+    pub fn agent_token(&self, identity: &str, room: &str) -> Result<String, ApiError> {
+        let token = self.joining(identity, room).with_kind("agent");
+        token.to_jwt().map_err(ApiError::from)
+    }
+
+    fn joining(&self, identity: &str, room: &str) -> AccessToken {
         let grants = VideoGrants {
             room_join: true,
             room: room.to_owned(),
             can_update_own_metadata: Some(true),
             ..Default::default()
         };
-        Ok(self
-            .token()
-            .with_identity(identity)
-            .with_grants(grants)
-            .to_jwt()?)
+        self.token().with_identity(identity).with_grants(grants)
     }
 
     /// The address for joining rooms: `ws:` or `wss:`.

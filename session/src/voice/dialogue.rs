@@ -7,6 +7,7 @@ use tokio::time::timeout;
 
 use super::{Agent, AgentSession, BoxError, ChatInput, SessionError, TurnReply, UserTurn};
 use crate::transport::Participant;
+use crate::worker::ParticipantFilter;
 
 /// A conversation that the program leads, without a language model.
 ///
@@ -61,10 +62,11 @@ impl Dialogue {
     /// Says `text`; returns when it has been heard, or the user has cut it off.
     ///
     /// # Errors
-    /// [`SessionError::NoTts`], [`SessionError::NotRunning`], [`SessionError::Draining`].
+    /// [`SessionError::Provider`] if the voice failed, [`SessionError::NoTts`], [`SessionError::NotRunning`], [`SessionError::Draining`].
     pub async fn speak(&self, text: impl Into<String>) -> Result<(), SessionError> {
-        self.session.say(text)?.wait().await;
-        Ok(())
+        let speech = self.session.say(text)?;
+        speech.wait().await;
+        speech.error().map_or(Ok(()), |error| Err(error.into()))
     }
 
     /// The user's next turn, spoken or written in the chat; turns that were not listened to come first, in their order. `None` if none is
@@ -95,7 +97,8 @@ impl Dialogue {
         self.listen(within).await
     }
 
-    /// Waits for somebody in the room, who may be there already. `None` if nobody comes `within` that time. Each is given once.
+    /// Waits for somebody in the room to talk to, a user or a telephone, who may be there already. `None` if nobody comes `within` that time. Each is
+    /// given once.
     ///
     /// # Errors
     /// [`SessionError::NotRunning`] once the session is over.
@@ -130,6 +133,8 @@ impl Agent for DialogueAgent {
     }
 
     async fn on_participant_connected(&self, _: &AgentSession, participant: &Participant) {
-        let _ = self.joined.send(participant.clone());
+        if ParticipantFilter::default().matches(participant) {
+            let _ = self.joined.send(participant.clone());
+        }
     }
 }

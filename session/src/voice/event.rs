@@ -172,7 +172,7 @@ pub enum SessionEvent {
     UserInputTranscribed {
         /// The words.
         transcript: String,
-        /// Whether they may still change.
+        /// They will not change any more.
         is_final: bool,
         /// BCP-47, if known.
         language: Option<String>,

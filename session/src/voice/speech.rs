@@ -1,13 +1,14 @@
 //! A speech of the agent's, as the program holds it.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{mpsc, watch};
 
 use super::SessionError;
 use super::message::{Command, Message};
+use crate::ProviderError;
 
 /// Something the agent says, will say, or has said. Cloning it makes another handle to the same speech.
 ///
@@ -21,6 +22,7 @@ pub(super) struct SpeechShared {
     pub(super) id: String,
     pub(super) interruptible: AtomicBool,
     pub(super) interrupted: AtomicBool,
+    error: OnceLock<ProviderError>,
     done: watch::Sender<bool>,
     messages: mpsc::WeakUnboundedSender<Message>,
 }
@@ -32,6 +34,7 @@ impl SpeechHandle {
                 id: crate::chat::id("speech_"),
                 interruptible: AtomicBool::new(interruptible),
                 interrupted: AtomicBool::new(false),
+                error: OnceLock::new(),
                 done: watch::Sender::new(false),
                 messages: messages.downgrade(),
             }),
@@ -43,7 +46,8 @@ impl SpeechHandle {
         &self.shared.id
     }
 
-    /// Waits until it has been heard, was interrupted, or will never be heard. Never fails.
+    /// Waits until it has been heard, was interrupted, or will never be heard. Never fails; [`interrupted`](Self::interrupted) and
+    /// [`error`](Self::error) tell which.
     pub async fn wait(&self) {
         let mut done = self.shared.done.subscribe();
         // An error would mean that the sender is gone, and we hold it.
@@ -58,6 +62,11 @@ impl SpeechHandle {
     /// Whether it was cut off, or thrown away before it was heard.
     pub fn interrupted(&self) -> bool {
         self.shared.interrupted.load(Ordering::Acquire)
+    }
+
+    /// Why not all of it was made: the language model or the voice failed for good, which is an error event, too.
+    pub fn error(&self) -> Option<ProviderError> {
+        self.shared.error.get().cloned()
     }
 
     /// Whether the user, or [`interrupt`](Self::interrupt), may cut it off.
@@ -85,6 +94,11 @@ impl SpeechHandle {
 
     pub(super) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
+    /// To be told before it is finished. The first error is the cause of the others.
+    pub(super) fn fail(&self, error: ProviderError) {
+        let _ = self.shared.error.set(error);
     }
 
     pub(super) fn finish(&self, interrupted: bool) {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use listenkit_session::llm::{ChatStream, Llm};
 use listenkit_session::tts::{Tts, TtsCapabilities, TtsEvent, TtsInput, TtsStream};
 use listenkit_session::voice::{
-    CloseReason, ErrorSource, PreemptiveOptions, ReplyOptions, SessionEvent,
+    CloseReason, Dialogue, ErrorSource, PreemptiveOptions, ReplyOptions, SessionError, SessionEvent,
 };
 use listenkit_session::{AgentSession, AudioFrame, ChatContext, ErrorKind, ProviderError, Role};
 use tokio::sync::mpsc;
@@ -157,6 +157,20 @@ async fn a_voice_that_fails_is_an_error_and_the_session_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_question_that_could_not_be_spoken_is_not_taken_for_one_without_an_answer() {
+    let stage = Stage::open(parts().tts(Arc::new(Hoarse))).await;
+    let (mut dialogue, _agent) = Dialogue::new(&stage.session);
+    let asked = dialogue.ask("Shall we begin?", ms(1000)).await;
+    let Err(SessionError::Provider(error)) = asked else {
+        panic!("{asked:?}");
+    };
+    assert!(error.to_string().contains("no voice"), "{error}");
+    let speech = stage.session.say("Hello?").expect("it takes it");
+    speech.wait().await;
+    assert!(speech.error().is_some() && !speech.interrupted());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slow_reader_of_events_stalls_nobody_and_is_told() {
     let mut stage = Stage::open(parts()).await;
     let mut slow = stage.session.events();
@@ -260,7 +274,8 @@ async fn a_session_that_panics_is_over_for_all_who_wait() {
     let all = async {
         reply.wait().await;
         late.wait().await;
-        session.closed().await;
+        let error = session.closed().await.expect_err("it failed");
+        assert!(error.to_string().contains("panicked"), "{error}");
         session.aclose().await;
     };
     tokio::time::timeout(ms(1000), all).await.expect("told");

@@ -6,7 +6,9 @@ use listenkit_session::stt::{
     FailedSegment, RecognizeOptions, Stt, SttCapabilities, SttCommand, SttEvent, SttInput,
     SttStream, Transcript,
 };
-use listenkit_session::voice::{AudioInput, ErrorSource, SessionEvent, SessionIo, TurnDetection};
+use listenkit_session::voice::{
+    AudioInput, CloseReason, ErrorSource, SessionEvent, SessionIo, TurnDetection,
+};
 use listenkit_session::{AgentSession, AudioFrame, ErrorKind, ProviderError, Role};
 use std::sync::Arc;
 
@@ -404,8 +406,10 @@ async fn audio_that_waits_for_a_connection_at_its_end_is_recognised() {
         audio.send(AudioInput::Frame(frame)).await.expect("room");
     }
     drop(audio);
-    tokio::time::timeout(ms(10_000), session.closed())
-        .await
-        .expect("it ends");
+    let end = tokio::time::timeout(ms(10_000), session.closed()).await;
+    assert_eq!(
+        end.expect("it ends").expect("no error"),
+        CloseReason::EndOfInput
+    );
     assert_eq!(lines(&session.history()), ["user: 500 ms"]);
 }

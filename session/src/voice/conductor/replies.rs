@@ -168,6 +168,7 @@ impl Conductor {
         }
         let is_whole = !played.interrupted && played.error.is_none();
         if let Some(error) = played.error {
+            handle.fail(error.clone());
             self.failed(ErrorSource::Tts, error);
         }
         // The text as it was written, marks and all, if all of it was heard.
@@ -238,6 +239,9 @@ impl Conductor {
                 .is_some_and(|g| g.number == number)
         });
         let speech_id = speech.as_ref().map(|speech| speech.handle.id().to_owned());
+        if let (Some(speech), Some(error)) = (&speech, &generated.error) {
+            speech.handle.fail(error.clone());
+        }
         let metrics = generated.label.clone().map(|label| LlmMetrics {
             label,
             speech_id,

@@ -10,11 +10,14 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use listenkit_session::api::TokenVerifier;
+use listenkit_session::llm::{ChatStream, Llm};
 use listenkit_session::transport::{AutoSubscribe, DisconnectReason, Participant, ParticipantKind};
+use listenkit_session::voice::{ReplyOptions, RoomInputOptions, RoomOutputOptions};
 use listenkit_session::worker::{
     AgentIdentity, JobAnswer, JobContext, JobError, JobExecutor, Mode, ParticipantFilter, Worker,
     WorkerError, WorkerHandle, WorkerOptions,
 };
+use listenkit_session::{Agent, AgentSession, ChatContext, ErrorKind, ProviderError};
 use livekit_protocol as proto;
 use proto::{JobStatus, WorkerStatus};
 use tokio::sync::mpsc;
@@ -731,6 +734,93 @@ async fn participants_are_waited_for_and_taken_to_the_entrypoints_once_each() {
     assert_eq!(told.recv().await.unwrap(), "left");
     let (_, status, error) = worker.job_status().await;
     assert_eq!(status, JobStatus::JsSuccess, "{error}");
+    end(&handle, running).await;
+}
+
+/// A language model that is not there.
+struct Missing;
+
+#[async_trait::async_trait]
+impl Llm for Missing {
+    fn label(&self) -> &str {
+        "missing"
+    }
+
+    async fn chat(&self, _: &ChatContext) -> Result<ChatStream, ProviderError> {
+        Err(ProviderError::new(
+            "missing",
+            ErrorKind::Rejected,
+            "no such model",
+        ))
+    }
+}
+
+/// Tells what it goes through, and asks the language model if its name says so.
+struct Witness(mpsc::UnboundedSender<String>, bool);
+
+#[async_trait::async_trait]
+impl Agent for Witness {
+    async fn on_enter(&self, session: &AgentSession) {
+        let _ = self.0.send("enters".to_owned());
+        if self.1 {
+            let _ = session.generate_reply(ReplyOptions::default());
+        }
+    }
+
+    async fn on_exit(&self, session: &AgentSession) {
+        let room = session.room().unwrap();
+        let _ = self
+            .0
+            .send(format!("exits, in room: {}", room.is_connected()));
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_is_a_conversation_ends_with_it_and_fails_with_it() {
+    let mut server = FakeServer::start().await;
+    let room = FakeTransport::default();
+    room.come(participant("anna", ParticipantKind::Standard));
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let transport = room.clone();
+    let options = task_options(&server.url(), move |job: JobContext| {
+        let tell = tell.clone();
+        async move {
+            let fails = job.job().metadata == "fails";
+            let session = AgentSession::builder()
+                .llm(Arc::new(Missing))
+                .max_unrecoverable_errors(1)
+                .build()?;
+            let (input, output) = (RoomInputOptions::default(), RoomOutputOptions::default());
+            job.run_session(&session, Witness(tell, fails), input, output)
+                .await
+        }
+    });
+    let options = options.transport(move || Ok(Arc::new(transport.clone())));
+    let (handle, running) = start(options);
+    let mut worker = server.register().await;
+
+    worker.run_job("AJ_hangs up", "").await;
+    assert_eq!(told.recv().await.unwrap(), "enters");
+    room.go("anna");
+    assert_eq!(told.recv().await.unwrap(), "exits, in room: true");
+    let (_, status, error) = worker.job_status().await;
+    assert_eq!(status, JobStatus::JsSuccess, "{error}");
+    assert!(room.is_closed());
+
+    room.come(participant("anna", ParticipantKind::Standard));
+    worker.run_job("AJ_is ended", "").await;
+    assert_eq!(told.recv().await.unwrap(), "enters");
+    worker.terminate("AJ_is ended");
+    assert_eq!(told.recv().await.unwrap(), "exits, in room: true");
+    let (_, status, error) = worker.job_status().await;
+    assert_eq!(status, JobStatus::JsSuccess, "{error}");
+
+    worker.run_job("AJ_fails", "fails").await;
+    assert_eq!(told.recv().await.unwrap(), "enters");
+    assert_eq!(told.recv().await.unwrap(), "exits, in room: true");
+    let (_, status, error) = worker.job_status().await;
+    assert_eq!(status, JobStatus::JsFailed);
+    assert!(error.contains("no such model"), "{error}");
     end(&handle, running).await;
 }
 

@@ -368,7 +368,16 @@ impl Player {
                 return;
             }
         }
-        let end = self.play(&mut audio).await;
+        let sink = self.shared.sink.clone();
+        let is_ready = tokio::select! {
+            biased;
+            () = stopped(&mut self.wish, &mut self.closed) => false,
+            () = sink.ready() => true,
+        };
+        let end = match is_ready {
+            true => self.play(&mut audio).await,
+            false => End::Stopped,
+        };
         drop(audio);
         self.conclude(end);
         let _ = done.send(());

@@ -14,6 +14,9 @@ pub trait AudioSink: Send + Sync {
     /// Of the frames it takes.
     fn channels(&self) -> u32;
 
+    /// Waits until somebody can hear it; [`Playout`](super::Playout) begins then. By default at once. Losing the call's future loses nothing.
+    async fn ready(&self) {}
+
     /// Queues a frame in this format; waits while the queue is full.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use listenkit::EndOfTurn;
 
 use super::AgentSession;
-use crate::transport::Participant;
+use crate::transport::{Participant, RoomEvent};
 use crate::{ChatContext, ChatMessage};
 
 /// An error of a hook, of any kind.
@@ -74,7 +74,8 @@ pub trait Agent: Send + Sync {
         String::new()
     }
 
-    /// The session has begun: a good moment to greet.
+    /// The session has begun: a good moment to greet. In a room, what is said is heard by who comes first: the voice waits until
+    /// somebody has subscribed to it.
     async fn on_enter(&self, session: &AgentSession) {
         let _ = session;
     }
@@ -110,6 +111,13 @@ pub trait Agent: Send + Sync {
             ..Default::default()
         })?;
         Ok(())
+    }
+
+    /// Something happened in the room: data packets ([`RoomEvent::Data`]), calls ([`RoomEvent::Rpc`], of methods that were registered with
+    /// [`Room::register_rpc`](crate::transport::Room::register_rpc)), texts on topics of your own, mutes, changes of attributes. The session
+    /// follows the same events by itself. Called for one after the other, in their order; the next waits for it, and nothing else does.
+    async fn on_room_event(&self, session: &AgentSession, event: RoomEvent) {
+        let _ = (session, event);
     }
 
     /// Somebody joined the room, or was there already.

@@ -539,6 +539,7 @@ impl Conductor {
 
     /// Something failed for good; too many in a row end the session.
     fn failed(&mut self, source: ErrorSource, error: ProviderError) {
+        tracing::warn!(?source, %error, "a provider failed");
         self.emit(SessionEvent::Error {
             source,
             error: error.clone(),
@@ -656,9 +657,21 @@ impl Conductor {
             .closing
             .take()
             .map_or((CloseReason::Dropped, None), |c| (c.reason, c.error));
-        self.emit(SessionEvent::Close { reason, error });
+        match (reason, &error) {
+            (CloseReason::Error, Some(error)) => tracing::warn!(%error, "the session ends"),
+            (CloseReason::Dropped, _) => {
+                tracing::warn!(
+                    "the session ends, because its last handle was dropped; keep one, or await `closed`"
+                );
+            }
+            _ => tracing::debug!(?reason, "the session ends"),
+        }
+        self.emit(SessionEvent::Close {
+            reason,
+            error: error.clone(),
+        });
         self.events = None;
-        self.shared.end();
+        self.shared.end(reason, error);
     }
 
     /// Takes no more messages. What was asked for too late is answered all the same, by dropping it.
@@ -686,7 +699,7 @@ impl Drop for Conductor {
             error: None,
         });
         self.events = None;
-        self.shared.end();
+        self.shared.end(CloseReason::Error, None);
     }
 }
 

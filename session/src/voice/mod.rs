@@ -12,6 +12,7 @@ mod event;
 mod generation;
 mod hearing;
 mod hooks;
+mod job;
 mod message;
 mod metrics;
 mod options;

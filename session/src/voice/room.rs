@@ -1,7 +1,7 @@
 //! A session in a room: hears one participant, is heard by all, writes transcripts, reads the chat.
 //!
 //! One task follows what happens in the room, another tells the room what happens in the session. Audio takes neither way: the session reads
-//! the track itself.
+//! the track itself. The task that follows holds the session: it lives as long as the room.
 
 use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::age;
 use super::agent::{Agent, ChatInput};
@@ -18,13 +19,13 @@ use super::event::{CloseReason, ErrorSource, EventStream, SessionEvent};
 use super::hooks::hook_failed;
 use super::message::Command;
 use super::options::SessionError;
-use super::session::{AgentSession, SessionIo};
+use super::session::{AgentSession, SessionIo, Shared};
 use crate::transport::{
     Connection, DisconnectReason, Participant, ParticipantKind, PublishOptions, Room, RoomEvent,
     TextMessage, TextOptions, TextWriter, Track, TrackKind, TrackSource, TransportError,
 };
-use crate::tts::TrackSink;
-use crate::{ErrorKind, ProviderError};
+use crate::tts::{AudioSink, TrackSink};
+use crate::{AudioFrame, ErrorKind, ProviderError};
 
 /// Topic of chat messages.
 const CHAT: &str = "lk.chat";
@@ -41,6 +42,12 @@ const ON_BEHALF: &str = "lk.publish_on_behalf";
 
 /// Time for one call to the room. A room that is slower loses a transcript, not the conversation.
 const ROOM_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long the room is told what happened last, once the session is over.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Events that wait for [`Agent::on_room_event`]. More are lost, and that is an error event.
+const ROOM_EVENTS: usize = 1024;
 
 /// What a session takes from a room.
 #[derive(Clone, Debug)]
@@ -60,12 +67,15 @@ pub struct RoomInputOptions {
     /// Kinds of participants that are heard. Default: standard, telephone, connector.
     pub participant_kinds: Vec<ParticipantKind>,
     /// Whether delays count from when the user fell silent: the age of the audio, as far as the room knows it and up to 100 ms, is taken off the wait that ends a
-    /// turn. Default true. (LiveKit Agents: from when the agent heard it.)
+    /// turn. Without, delays count from when the audio came, and `audio_age` has no effect. Default true. (LiveKit Agents: from when the agent heard it.)
     pub compensate_age: bool,
-    /// Whether the session ends when the participant it hears leaves of their own will, refuses a call, or their room is deleted. Default true.
+    /// Whether the session ends when the participant it hears leaves of their own will, refuses a call, or their room is deleted. Default true. One whose
+    /// connection is lost may come back, and is waited for.
     pub close_on_disconnect: bool,
     /// Whether text on the topic `lk.chat` reaches [`Agent::on_chat_message`]. Default true.
     pub text_input: bool,
+    /// Whether the room is left when the session is over. Default true: an agent that neither hears nor speaks keeps a room open for nobody.
+    pub leave_on_close: bool,
 }
 
 impl Default for RoomInputOptions {
@@ -84,6 +94,7 @@ impl Default for RoomInputOptions {
             compensate_age: true,
             close_on_disconnect: true,
             text_input: true,
+            leave_on_close: true,
         }
     }
 }
@@ -100,6 +111,9 @@ pub struct RoomOutputOptions {
     pub track_name: String,
     /// Whether transcripts of both sides are written on the topic `lk.transcription`. Default true.
     pub transcription: bool,
+    /// Whether the agent's voice waits until somebody has subscribed to its track, so that a greeting is heard by who comes. Speeches wait so long, and
+    /// [`drain`](AgentSession::drain) waits for them. Default true, as LiveKit Agents.
+    pub wait_for_subscriber: bool,
 }
 
 impl Default for RoomOutputOptions {
@@ -109,13 +123,30 @@ impl Default for RoomOutputOptions {
             sample_rate: 48_000,
             track_name: "roomio_audio".to_owned(),
             transcription: true,
+            wait_for_subscriber: true,
         }
     }
 }
 
 impl AgentSession {
     /// Begins the conversation in a room: hears the first acceptable participant's microphone, publishes the agent's voice, keeps
-    /// the attribute `lk.agent.state`, writes transcripts and reads the chat. Ends when the room does. The room itself stays open; close it, or drop it.
+    /// the attribute `lk.agent.state`, writes transcripts and reads the chat. Ends when the room does, or the user leaves, and leaves the room when it ends
+    /// ([`leave_on_close`](RoomInputOptions::leave_on_close)). It lives until then, whether or not a handle is kept. [`closed`](Self::closed) waits for the end.
+    ///
+    /// ```no_run
+    /// # use listenkit_session::{Agent, AgentSession};
+    /// # use listenkit_session::api::Credentials;
+    /// # use listenkit_session::transport::{self, ConnectOptions};
+    /// # use listenkit_session::voice::{BoxError, RoomInputOptions, RoomOutputOptions};
+    /// # async fn call(session: AgentSession, agent: impl Agent + 'static) -> Result<(), BoxError> {
+    /// let server = Credentials::from_env()?;
+    /// let token = server.agent_token("ada", "lobby")?;
+    /// let connection = transport::open()?.connect(&server.ws_url(), &token, &ConnectOptions::default()).await?;
+    /// session.start_in_room(agent, connection, RoomInputOptions::default(), RoomOutputOptions::default()).await?;
+    /// session.closed().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`SessionError::AlreadyStarted`], and [`SessionError::Transport`] if the voice cannot be published.
@@ -142,6 +173,7 @@ impl AgentSession {
         output: RoomOutputOptions,
     ) -> Result<(), SessionError> {
         let Connection { room, events } = connection;
+        let heard = watch::Sender::new(!output.wait_for_subscriber);
         let (mut sink, mut own_track) = (None, String::new());
         if output.audio && self.inner.options.tts.is_some() {
             let publish = PublishOptions {
@@ -155,28 +187,30 @@ impl AgentSession {
             let track =
                 in_time("publishing the agent's voice", room.publish_audio(&publish)).await?;
             own_track = track.sid();
-            sink = Some(Arc::new(TrackSink::new(track, output.sample_rate, 1)) as _);
+            sink = Some(Arc::new(Voice {
+                track: TrackSink::new(track, output.sample_rate, 1),
+                heard: heard.subscribe(),
+            }) as _);
         }
-        let io = SessionIo::in_room(
-            sink,
-            input.sample_rate,
-            input.noise_cancellation,
-            input.audio_age,
-        );
+        let audio_age = match input.compensate_age {
+            true => input.audio_age,
+            false => Duration::ZERO,
+        };
+        let io = SessionIo::in_room(sink, input.sample_rate, input.noise_cancellation, audio_age);
+        let (linked, user) = watch::channel(Linked::default());
         let writer = Writer {
             room: room.clone(),
             transcription: output.transcription,
             own_track,
-            user: watch::channel(Linked::default()).1,
+            user,
             segment: crate::chat::id("SG_"),
             speech: None,
         };
-        let (linked, user) = watch::channel(Linked::default());
-        let writer = Writer { user, ..writer };
         let session_events = self.events();
+        let stay = Stay::new(&self.inner.shared, &room);
         self.start_shared(agent.clone(), io)?;
         // The writer ends with the session's events, the follower with the session or the room.
-        tokio::spawn(writer.run(session_events));
+        let writing = tokio::spawn(writer.run(session_events));
         if input.audio && input.compensate_age {
             let user = linked.subscribe();
             tokio::spawn(age::follow(
@@ -187,16 +221,67 @@ impl AgentSession {
             ));
         }
         let follower = Follower {
-            session: self.downgrade(),
+            session: self.clone(),
             agent,
             room,
             input,
             linked,
+            heard,
             met: HashSet::new(),
             hooks: JoinSet::new(),
         };
-        tokio::spawn(follower.run(events, self.over()));
+        tokio::spawn(follower.run(events, self.over(), writing, stay));
         Ok(())
+    }
+}
+
+/// A session in a room: until this is dropped, [`AgentSession::closed`] waits.
+struct Stay(Arc<Shared>);
+
+impl Stay {
+    fn new(shared: &Arc<Shared>, room: &Arc<dyn Room>) -> Self {
+        shared.enter_room(room.clone());
+        Self(shared.clone())
+    }
+}
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        self.0.leave_room();
+    }
+}
+
+/// The agent's track, which waits for somebody who hears it.
+struct Voice {
+    track: TrackSink,
+    heard: watch::Receiver<bool>,
+}
+
+#[async_trait::async_trait]
+impl AudioSink for Voice {
+    fn sample_rate(&self) -> u32 {
+        self.track.sample_rate()
+    }
+
+    fn channels(&self) -> u32 {
+        self.track.channels()
+    }
+
+    async fn ready(&self) {
+        // Without a sender the session is over, and the speech with it.
+        let _ = self.heard.clone().wait_for(|&heard| heard).await;
+    }
+
+    async fn capture(&self, frame: &AudioFrame) -> Result<(), TransportError> {
+        self.track.capture(frame).await
+    }
+
+    fn queued(&self) -> Duration {
+        self.track.queued()
+    }
+
+    fn clear(&self) {
+        self.track.clear();
     }
 }
 
@@ -210,11 +295,13 @@ pub(super) struct Linked {
 
 /// Follows the room.
 struct Follower {
-    session: std::sync::Weak<super::session::Handle>,
+    session: AgentSession,
     agent: Arc<dyn Agent>,
     room: Arc<dyn Room>,
     input: RoomInputOptions,
     linked: watch::Sender<Linked>,
+    /// Whether somebody hears the agent.
+    heard: watch::Sender<bool>,
     /// Who is there, by sid and identity. Somebody who joined between the connection and the start is in the list and in the events.
     met: HashSet<(String, String)>,
     hooks: JoinSet<()>,
@@ -225,9 +312,22 @@ impl Follower {
         mut self,
         mut events: mpsc::UnboundedReceiver<RoomEvent>,
         mut over: watch::Receiver<bool>,
+        writing: JoinHandle<()>,
+        _stay: Stay,
     ) {
+        let (hook, mut told) = mpsc::channel(ROOM_EVENTS);
+        let (agent, session) = (self.agent.clone(), self.session.clone());
+        self.hooks.spawn(async move {
+            while let Some(event) = told.recv().await {
+                let hook = AssertUnwindSafe(agent.on_room_event(&session, event));
+                if hook.catch_unwind().await.is_err() {
+                    let error = hook_failed("on_room_event panicked");
+                    session.report(ErrorSource::Agent, error);
+                }
+            }
+        });
         for participant in self.room.participants() {
-            self.joined(participant).await;
+            self.joined(&participant).await;
         }
         loop {
             let event = tokio::select! {
@@ -238,34 +338,52 @@ impl Follower {
             };
             let reason = match event {
                 Some(RoomEvent::Disconnected(_)) | None => Some(CloseReason::RoomDisconnected),
-                Some(event) => self.on_event(event).await,
+                Some(RoomEvent::Text(message))
+                    if message.topic == CHAT && self.input.text_input =>
+                {
+                    self.chat(message);
+                    None
+                }
+                Some(event) => {
+                    let reason = self.on_event(&event).await;
+                    if let Err(TrySendError::Full(event)) = hook.try_send(event) {
+                        tracing::warn!(?event, "on_room_event is too slow: an event is lost");
+                        let message = format!("on_room_event is {ROOM_EVENTS} events behind");
+                        self.session
+                            .report(ErrorSource::Agent, hook_failed(message));
+                    }
+                    reason
+                }
             };
             if let Some(reason) = reason {
-                if let Some(session) = self.session() {
-                    session.close(reason).await;
-                }
+                self.session.close(reason).await;
                 break;
             }
         }
         // Whoever asked for the events must not find a sender without a reader.
         self.hooks.shutdown().await;
-    }
-
-    fn session(&self) -> Option<AgentSession> {
-        self.session.upgrade().map(|inner| AgentSession { inner })
+        // The last words and the last state are on their way.
+        let abort = writing.abort_handle();
+        if tokio::time::timeout(LAST_WORDS, writing).await.is_err() {
+            abort.abort();
+        }
+        if self.input.leave_on_close {
+            self.room.close().await;
+        }
     }
 
     /// What follows from an event; gives why the session has to end, if it has.
-    async fn on_event(&mut self, event: RoomEvent) -> Option<CloseReason> {
-        if let RoomEvent::ParticipantDisconnected { participant, .. } = &event {
-            self.met.remove(&key(participant));
-        }
+    async fn on_event(&mut self, event: &RoomEvent) -> Option<CloseReason> {
         match event {
             RoomEvent::ParticipantConnected(participant) => self.joined(participant).await,
             RoomEvent::ParticipantDisconnected {
                 participant,
                 reason,
-            } if self.is_linked(&participant.identity) => {
+            } => {
+                self.met.remove(&key(participant));
+                if !self.is_linked(&participant.identity) {
+                    return None;
+                }
                 self.unlink();
                 let wanted = matches!(
                     reason,
@@ -279,47 +397,46 @@ impl Follower {
                 self.find().await;
             }
             RoomEvent::TrackPublished { identity, track }
-                if self.is_linked(&identity) && is_microphone(&track) && !track.subscribed =>
+                if self.is_linked(identity) && is_microphone(track) && !track.subscribed =>
             {
-                self.subscribe(&identity, &track).await;
+                self.subscribe(identity, track).await;
             }
             RoomEvent::TrackSubscribed { identity, track }
-                if self.is_linked(&identity) && is_microphone(&track) =>
+                if self.is_linked(identity) && is_microphone(track) =>
             {
-                self.listen(&track).await;
+                self.listen(track).await;
+            }
+            RoomEvent::LocalTrackSubscribed { .. } => {
+                self.heard.send_replace(true);
             }
             RoomEvent::TrackUnsubscribed { sid, .. } | RoomEvent::TrackUnpublished { sid, .. }
-                if self.linked.borrow().track.as_ref() == Some(&sid) =>
+                if self.linked.borrow().track.as_ref() == Some(sid) =>
             {
                 self.deafen();
             }
-            RoomEvent::TrackMuted { sid, .. } => self.mute(&sid, true),
-            RoomEvent::TrackUnmuted { sid, .. } => self.mute(&sid, false),
-            RoomEvent::Text(message) if message.topic == CHAT && self.input.text_input => {
-                self.chat(message);
-            }
+            RoomEvent::TrackMuted { sid, .. } => self.mute(sid, true),
+            RoomEvent::TrackUnmuted { sid, .. } => self.mute(sid, false),
             _ => {}
         }
         None
     }
 
-    async fn joined(&mut self, participant: Participant) {
-        if self.linked.borrow().identity.is_none() && self.is_acceptable(&participant) {
-            self.link(&participant).await;
+    async fn joined(&mut self, participant: &Participant) {
+        if self.linked.borrow().identity.is_none() && self.is_acceptable(participant) {
+            self.link(participant).await;
         }
-        if !self.met.insert(key(&participant)) {
+        if !self.met.insert(key(participant)) {
             return;
         }
-        if let Some(session) = self.session() {
-            let agent = self.agent.clone();
-            self.hooks.spawn(async move {
-                let hook = agent.on_participant_connected(&session, &participant);
-                if AssertUnwindSafe(hook).catch_unwind().await.is_err() {
-                    let error = hook_failed("on_participant_connected panicked");
-                    session.report(ErrorSource::Agent, error);
-                }
-            });
-        }
+        let (agent, session) = (self.agent.clone(), self.session.clone());
+        let participant = participant.clone();
+        self.hooks.spawn(async move {
+            let hook = agent.on_participant_connected(&session, &participant);
+            if AssertUnwindSafe(hook).catch_unwind().await.is_err() {
+                let error = hook_failed("on_participant_connected panicked");
+                session.report(ErrorSource::Agent, error);
+            }
+        });
     }
 
     fn is_acceptable(&self, participant: &Participant) -> bool {
@@ -408,10 +525,7 @@ impl Follower {
         if heard.is_some_and(|identity| *identity != message.identity) {
             return;
         }
-        let Some(session) = self.session() else {
-            return;
-        };
-        let agent = self.agent.clone();
+        let (agent, session) = (self.agent.clone(), self.session.clone());
         self.hooks.spawn(async move {
             let message = ChatInput::new(message.text, message.identity);
             let hook = AssertUnwindSafe(agent.on_chat_message(&session, message)).catch_unwind();
@@ -426,17 +540,13 @@ impl Follower {
 
     fn failed(&self, error: &TransportError) {
         tracing::warn!(%error, "the room failed");
-        if let Some(session) = self.session() {
-            let error = ProviderError::new("room", ErrorKind::Connection, error.to_string());
-            session.report(ErrorSource::Room, error);
-        }
+        let error = ProviderError::new("room", ErrorKind::Connection, error.to_string());
+        self.session.report(ErrorSource::Room, error);
     }
 
     fn send(&self, command: Command) {
-        if let Some(session) = self.session() {
-            // A session that is over hears nobody.
-            let _ = session.send(command);
-        }
+        // A session that is over hears nobody.
+        let _ = self.session.send(command);
     }
 }
 

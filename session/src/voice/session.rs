@@ -19,8 +19,9 @@ use super::message::{Command, Message};
 use super::options::{AgentSessionBuilder, Options, SessionError};
 use super::speech::SpeechHandle;
 use crate::stt::FailedSegment;
+use crate::transport::Room;
 use crate::tts::AudioSink;
-use crate::{AudioFrame, ChatContext, ProviderError};
+use crate::{AudioFrame, ChatContext, ErrorKind, ProviderError};
 
 /// Audio of the user's.
 #[derive(Clone, Debug)]
@@ -139,7 +140,8 @@ pub struct ReplyOptions {
     pub allow_interruptions: Option<bool>,
 }
 
-/// A conversation. Cloning it makes another handle to the same one; when the last is dropped, it ends.
+/// A conversation. Cloning it makes another handle to the same one. When the last is dropped it ends, but in a room: there it lives as long
+/// as the room does.
 ///
 /// 1. [`builder`](Self::builder): say what hears, thinks and speaks. [`build`](AgentSessionBuilder::build) refuses what cannot work.
 /// 2. [`events`](Self::events), if you want to know what happens.
@@ -166,6 +168,11 @@ pub(super) struct Shared {
     history: Mutex<ChatContext>,
     events: Mutex<Option<broadcast::Sender<SessionEvent>>>,
     over: watch::Sender<bool>,
+    /// How it ended, once it is over.
+    end: Mutex<Option<(CloseReason, Option<ProviderError>)>>,
+    room: Mutex<Option<Arc<dyn Room>>>,
+    /// Whether the room is still to be left.
+    in_room: watch::Sender<bool>,
 }
 
 /// How far a session is.
@@ -205,6 +212,9 @@ impl AgentSession {
                     history: Mutex::default(),
                     events: Mutex::new(Some(broadcast::Sender::new(EVENT_CAPACITY))),
                     over: watch::Sender::new(false),
+                    end: Mutex::default(),
+                    room: Mutex::default(),
+                    in_room: watch::Sender::new(false),
                 }),
             }),
         }
@@ -219,7 +229,8 @@ impl AgentSession {
     /// Begins the conversation and returns; the agent's `on_enter` runs beside it.
     ///
     /// # Errors
-    /// [`SessionError::AlreadyStarted`]; [`SessionError::NoTts`] is none, a session without a voice writes.
+    /// [`SessionError::AlreadyStarted`]; [`SessionError::Config`] if the rate of the audio is none the core takes; [`SessionError::Model`] if a model
+    /// cannot be set up. A session without a voice is no error: it writes.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -310,7 +321,7 @@ impl AgentSession {
         SpeechHandle::new(interruptible, &self.inner.messages)
     }
 
-    /// Silences the agent: what is heard now, and what waits. The call may be awaited, to know whether all of it could be; it takes effect either way.
+    /// Silences the agent: what is heard now, and what waits. [`done`](Interrupted::done) tells whether all of it could be; it takes effect either way.
     pub fn interrupt(&self) -> Interrupted {
         self.interrupt_with(false)
     }
@@ -379,6 +390,11 @@ impl AgentSession {
         let _ = self.send(Command::SetHistory(history));
     }
 
+    /// The room it was started in: to send data, to set attributes, to register procedures.
+    pub fn room(&self) -> Option<Arc<dyn Room>> {
+        lock(&self.inner.shared.room).clone()
+    }
+
     /// What the user is doing.
     pub fn user_state(&self) -> UserState {
         match self.inner.shared.user.load(Ordering::Acquire) {
@@ -412,9 +428,11 @@ impl AgentSession {
     }
 
     /// Ends the conversation and returns when it is over: the agent falls silent, what the user said last is stored (if its words come within
-    /// `close_timeout`), `on_exit` has run, [`SessionEvent::Close`] is out.
+    /// `close_timeout`), `on_exit` has run, [`SessionEvent::Close`] is out, the room is left. Called and awaited within a hook of the agent's, it waits
+    /// for that hook until it is given up.
     pub async fn aclose(&self) {
         self.close(CloseReason::UserInitiated).await;
+        self.left().await;
     }
 
     pub(super) async fn close(&self, reason: CloseReason) {
@@ -424,10 +442,29 @@ impl AgentSession {
         }
     }
 
-    /// Returns when the session is over.
-    pub async fn closed(&self) {
+    /// Returns when the session is over, and has left its room, and tells why.
+    ///
+    /// # Errors
+    /// The error that ended it, with which [`CloseReason::Error`] comes.
+    pub async fn closed(&self) -> Result<CloseReason, ProviderError> {
         let mut over = self.inner.shared.over.subscribe();
         let _ = over.wait_for(|&over| over).await;
+        self.left().await;
+        let end = lock(&self.inner.shared.end).clone();
+        match end {
+            Some((_, Some(error))) => Err(error),
+            Some((reason, None)) if reason != CloseReason::Error => Ok(reason),
+            _ => Err(ProviderError::new(
+                "session",
+                ErrorKind::Closed,
+                "the task of the session panicked, in a provider or in the library",
+            )),
+        }
+    }
+
+    async fn left(&self) {
+        let mut in_room = self.inner.shared.in_room.subscribe();
+        let _ = in_room.wait_for(|&in_room| !in_room).await;
     }
 
     /// Something new.
@@ -534,9 +571,19 @@ impl Shared {
         lock(&self.events).clone()
     }
 
+    pub(super) fn enter_room(&self, room: Arc<dyn Room>) {
+        *lock(&self.room) = Some(room);
+        self.in_room.send_replace(true);
+    }
+
+    pub(super) fn leave_room(&self) {
+        self.in_room.send_replace(false);
+    }
+
     /// Nothing follows.
-    pub(super) fn end(&self) {
+    pub(super) fn end(&self, reason: CloseReason, error: Option<ProviderError>) {
         self.set_phase(Phase::Over);
+        *lock(&self.end) = Some((reason, error));
         lock(&self.events).take();
         self.over.send_replace(true);
     }

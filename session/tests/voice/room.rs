@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use listenkit_session::transport::{
-    AudioTrack, Connection, DataOptions, DisconnectReason, Participant, ParticipantKind,
-    PublishOptions, Room, RoomEvent, RpcError, TextMessage, TextOptions, TextWriter, Track,
-    TrackKind, TrackSource, TransportError,
+    AudioTrack, Connection, DataOptions, DataPacket, DisconnectReason, Participant,
+    ParticipantKind, PublishOptions, Room, RoomEvent, RpcError, RpcInvocation, TextMessage,
+    TextOptions, TextWriter, Track, TrackKind, TrackSource, TransportError,
 };
 use listenkit_session::tts::AudioSink;
 use listenkit_session::voice::{
-    AgentSessionBuilder, CloseReason, EventStream, RoomInputOptions, RoomOutputOptions,
+    AgentSessionBuilder, CloseReason, Dialogue, EventStream, RoomInputOptions, RoomOutputOptions,
     SessionEvent,
 };
 use listenkit_session::{Agent, AgentSession, AudioFrame, Role};
@@ -36,6 +36,7 @@ struct State {
     attributes: Vec<(String, String)>,
     subscribed: Vec<String>,
     published: Vec<PublishOptions>,
+    closed: bool,
 }
 
 struct MemoryRoom {
@@ -177,7 +178,9 @@ impl Room for MemoryRoom {
     fn register_rpc(&self, _: &str) -> Result<(), TransportError> {
         Ok(())
     }
-    async fn close(&self) {}
+    async fn close(&self) {
+        lock(&self.state).closed = true;
+    }
 }
 
 /// A session in a room.
@@ -218,6 +221,19 @@ impl Call {
         there: Vec<Participant>,
         input: RoomInputOptions,
     ) -> Self {
+        let call = Self::open_unheard(Plain, builder, there, input).await;
+        call.is_subscribed();
+        tokio::time::sleep(ms(10)).await;
+        call
+    }
+
+    /// Nobody has subscribed to the agent's voice.
+    async fn open_unheard(
+        agent: impl Agent + 'static,
+        builder: AgentSessionBuilder,
+        there: Vec<Participant>,
+        input: RoomInputOptions,
+    ) -> Self {
         let session = builder.build().expect("a session");
         let events = session.events();
         let state = Arc::new(Mutex::new(State {
@@ -235,7 +251,7 @@ impl Call {
             events: room_events,
         };
         session
-            .start_in_room(Plain, connection, input, RoomOutputOptions::default())
+            .start_in_room(agent, connection, input, RoomOutputOptions::default())
             .await
             .expect("it starts");
         tokio::time::sleep(ms(10)).await;
@@ -246,6 +262,11 @@ impl Call {
             state,
             speaker,
         }
+    }
+
+    fn is_subscribed(&self) {
+        let sid = "TR_agent".to_owned();
+        self.happens(RoomEvent::LocalTrackSubscribed { sid });
     }
 
     fn happens(&self, event: RoomEvent) {
@@ -530,4 +551,239 @@ async fn one_who_joins_before_the_start_is_met_once() {
     }
     tokio::time::sleep(ms(10)).await;
     assert_eq!(*lock(&porter.0), ["anna", "anna"]);
+}
+
+/// An agent that greets.
+struct Greeter;
+
+#[async_trait::async_trait]
+impl Agent for Greeter {
+    async fn on_enter(&self, session: &AgentSession) {
+        session.say("Good morning to you.").expect("a voice");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_greeting_is_heard_by_who_comes_later() {
+    let input = RoomInputOptions::default();
+    let mut call = Call::open_unheard(Greeter, parts(), vec![], input).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(call.speaker.length(), ms(0), "nobody would have heard it");
+    assert_eq!(lines(&call.session.history()), Vec::<String>::new());
+    call.is_subscribed();
+    call.until_message(Role::Assistant).await;
+    assert_eq!(
+        lines(&call.session.history()),
+        ["assistant: Good morning to you."]
+    );
+    assert!(call.speaker.length() > ms(500));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_greeting_that_nobody_came_for_holds_nothing_up() {
+    let input = RoomInputOptions::default();
+    let call = Call::open_unheard(Greeter, parts(), vec![], input).await;
+    let speech = call.session.say("And again.").expect("a voice");
+    tokio::time::sleep(ms(1000)).await;
+    let _ = call.session.interrupt();
+    tokio::time::timeout(ms(100), speech.wait())
+        .await
+        .expect("it is over");
+    tokio::time::timeout(ms(3000), call.session.aclose())
+        .await
+        .expect("it is over");
+    assert_eq!(call.speaker.length(), ms(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_in_a_room_lives_without_a_handle_and_leaves_at_its_end() {
+    let builder = parts()
+        .stt(ScriptedStt::new(["Hello there."]))
+        .llm(ScriptedLlm::says(["Good morning to you."]));
+    let Call {
+        session,
+        mut events,
+        room,
+        state,
+        speaker,
+    } = Call::open(builder, vec![person("anna")]).await;
+    let microphone = lock(&state).microphones["TR_anna"].clone();
+    drop(session);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(!lock(&state).closed, "it is in its room");
+    let mut samples = Line::Thanks.audio();
+    samples.resize(samples.len() + 16_000, 0);
+    for block in samples.chunks(160) {
+        let frame = AudioFrame::new(block, RATE, 1).expect("a format");
+        microphone.send(frame).await.expect("it is heard");
+        tokio::time::sleep(ms(10)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(speaker.length() > ms(1000), "it was answered");
+    let leaves = RoomEvent::ParticipantDisconnected {
+        participant: person("anna"),
+        reason: DisconnectReason::ClientInitiated,
+    };
+    lock(&state).participants.clear();
+    room.send(leaves).expect("somebody follows the room");
+    while let Some(event) = events.recv().await {
+        if let SessionEvent::Close { reason, .. } = event {
+            assert_eq!(reason, CloseReason::ParticipantDisconnected);
+        }
+    }
+    tokio::time::sleep(ms(10)).await;
+    assert!(lock(&state).closed, "it has left");
+    assert!(room.is_closed(), "and follows it no more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_is_told_when_the_room_is_left_and_the_last_words_are_written() {
+    let builder = parts()
+        .stt(ScriptedStt::timed([(ms(300), Ok("One more thing."))]))
+        .llm(ScriptedLlm::says([]));
+    let call = Call::open(builder, vec![person("anna")]).await;
+    call.says("TR_anna", Line::Thanks, ms(0)).await;
+    let waiting = call.session.clone();
+    let waiting = tokio::spawn(async move { waiting.closed().await });
+    call.session.aclose().await;
+    assert!(lock(&call.state).closed);
+    let last = call.texts().pop().expect("a transcript");
+    assert_eq!(last.text, "One more thing.");
+    let end = waiting.await.expect("no panic");
+    assert_eq!(end.expect("no error"), CloseReason::UserInitiated);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_room_may_outlive_its_session() {
+    let mut input = RoomInputOptions::default();
+    input.leave_on_close = false;
+    let call = Call::open_with(parts(), vec![person("anna")], input).await;
+    let room = call.session.room().expect("it is in one");
+    call.session.aclose().await;
+    assert!(!lock(&call.state).closed);
+    assert_eq!(room.name(), "memory");
+}
+
+/// An agent that answers data and calls, slowly.
+#[derive(Clone, Default)]
+struct Clerk(Arc<Mutex<Vec<String>>>);
+
+#[async_trait::async_trait]
+impl Agent for Clerk {
+    async fn on_room_event(&self, _: &AgentSession, event: RoomEvent) {
+        tokio::time::sleep(ms(50)).await;
+        match event {
+            RoomEvent::Data(packet) => {
+                let text = String::from_utf8(packet.payload).expect("a text");
+                assert_ne!(text, "panic");
+                lock(&self.0).push(text);
+            }
+            RoomEvent::Rpc(call) => {
+                let _ = call.reply.send(Ok(format!("{} done", call.method)));
+            }
+            RoomEvent::Text(text) => lock(&self.0).push(text.topic),
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_agent_is_told_what_else_happens_in_the_room() {
+    let clerk = Clerk::default();
+    let input = RoomInputOptions::default();
+    let mut call = Call::open_unheard(clerk.clone(), parts(), vec![person("anna")], input).await;
+    let text = |topic: &str| {
+        RoomEvent::Text(TextMessage {
+            topic: topic.into(),
+            text: "Hello.".into(),
+            identity: "anna".into(),
+            id: String::new(),
+            attributes: HashMap::new(),
+        })
+    };
+    let data = |payload: &str| {
+        RoomEvent::Data(DataPacket {
+            payload: payload.into(),
+            identity: None,
+            topic: None,
+        })
+    };
+    let (reply, answer) = tokio::sync::oneshot::channel();
+    call.happens(data("first"));
+    call.happens(data("panic"));
+    call.happens(RoomEvent::Rpc(RpcInvocation {
+        identity: "anna".into(),
+        method: "book".into(),
+        payload: String::new(),
+        timeout: ms(1000),
+        reply,
+    }));
+    call.happens(text("lk.chat"));
+    call.happens(text("orders"));
+    call.happens(data("last"));
+    assert_eq!(answer.await.expect("an answer"), Ok("book done".into()));
+    call.until(
+        |event| matches!(event, SessionEvent::Error { error, .. } if error.to_string().contains("on_room_event panicked")),
+    )
+    .await;
+    tokio::time::sleep(ms(200)).await;
+    // What was written in the chat goes to the hook for it alone.
+    assert_eq!(*lock(&clerk.0), ["first", "orders", "last"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_age_of_the_audio_is_taken_off_the_wait_unless_that_is_off() {
+    for (compensate, waited) in [(true, 300), (false, 500)] {
+        let mut input = RoomInputOptions::default();
+        input.audio_age = ms(200);
+        input.compensate_age = compensate;
+        let builder = parts().stt(ScriptedStt::new(["Hello there."]));
+        let mut call = Call::open_with(builder, vec![person("anna")], input).await;
+        call.says("TR_anna", Line::Thanks, ms(1000)).await;
+        let ended = call
+            .until(|event| matches!(event, SessionEvent::UserTurnEnded(_)))
+            .await;
+        let SessionEvent::UserTurnEnded(ended) = ended else {
+            unreachable!("it was asked for");
+        };
+        let decision = ended.decision.expect("the core decided");
+        let delay = decision.delay().0 * 1000 / u64::from(RATE);
+        // Windows are 32 ms.
+        assert!(
+            (waited..waited + 33).contains(&delay),
+            "{compensate}: {delay}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dialogue_waits_for_people() {
+    let session = parts().build().expect("a session");
+    let (mut dialogue, agent) = Dialogue::new(&session);
+    let robot = Participant {
+        kind: ParticipantKind::Agent,
+        ..person("robot")
+    };
+    let state = Arc::new(Mutex::new(State::default()));
+    let (room, events) = mpsc::unbounded_channel();
+    let connection = Connection {
+        room: Arc::new(MemoryRoom {
+            state,
+            speaker: Arc::default(),
+        }),
+        events,
+    };
+    let (input, output) = (RoomInputOptions::default(), RoomOutputOptions::default());
+    session
+        .start_in_room(agent, connection, input, output)
+        .await
+        .expect("it starts");
+    for who in [robot, person("anna")] {
+        let joins = RoomEvent::ParticipantConnected(who);
+        room.send(joins).expect("it is open");
+    }
+    let met = dialogue.wait_for_participant(ms(1000)).await;
+    assert_eq!(met.expect("it runs").expect("somebody").identity, "anna");
+    let met = dialogue.wait_for_participant(ms(1000)).await;
+    assert!(met.expect("it runs").is_none());
 }

@@ -9,6 +9,20 @@ const fn ms(ms: u64) -> Duration {
 }
 
 #[test]
+fn other_delays_leave_the_learning_as_it_is() {
+    let (min, max) = (ms(100), ms(900));
+    let learning = Endpointing::LEGACY.with_alpha(0.25);
+    assert_eq!(
+        learning.with_delays(min, max),
+        Endpointing::dynamic(min, max).with_alpha(0.25)
+    );
+    assert_eq!(
+        Endpointing::LEGACY.with_delays(min, max),
+        Endpointing::fixed(min, max)
+    );
+}
+
+#[test]
 fn durations_become_the_windows_the_peer_uses() {
     // livekit-turn-semantics 1.7: seconds -> windows
     for (duration, count) in [

@@ -56,6 +56,14 @@ impl Endpointing {
         self
     }
 
+    /// The same with other delays: fixed ones stay fixed, dynamic ones go on learning with the same weight.
+    #[must_use]
+    pub const fn with_delays(mut self, min_delay: Duration, max_delay: Duration) -> Self {
+        self.min_delay = min_delay;
+        self.max_delay = max_delay;
+        self
+    }
+
     /// The shorter delay.
     pub const fn min_delay(&self) -> Duration {
         self.min_delay

@@ -211,6 +211,13 @@ pub struct RoomOptions {
     pub metadata: String,
 }
 
+crate::setters::setters!(RoomOptions {
+    empty_timeout: u32,
+    departure_timeout: u32,
+    max_participants: u32,
+    [into] metadata: String
+});
+
 /// The server's API. Every call ends by its deadline.
 #[derive(Debug)]
 pub struct ServerApi {

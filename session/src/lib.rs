@@ -11,6 +11,7 @@ pub mod noise;
 pub mod providers;
 mod redact;
 mod retry;
+mod setters;
 pub mod stt;
 mod tls;
 pub mod transport;

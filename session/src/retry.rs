@@ -85,6 +85,14 @@ impl Default for RetryPolicy {
     }
 }
 
+crate::setters::setters!(RetryPolicy {
+    max_retries: u32,
+    first_delay: Duration,
+    max_delay: Duration,
+    jitter: f64,
+    timeout: Duration
+});
+
 /// Instants have an end, so this is as good as for ever: a longer wait would overflow them.
 pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3_600);
 

@@ -466,8 +466,7 @@ async fn subscriptions_come_as_asked_for(transport: &dyn RoomTransport) {
         .expect("published");
     let join = |who: &'static str, auto_subscribe| {
         let (server, room) = (&server, &room);
-        let mut options = ConnectOptions::default();
-        options.auto_subscribe = auto_subscribe;
+        let options = ConnectOptions::default().auto_subscribe(auto_subscribe);
         async move {
             server
                 .join_with(transport, who, room, &options)
@@ -632,8 +631,7 @@ async fn what_cannot_be_joined_is_an_error_in_time(transport: &dyn RoomTransport
     // A server that takes the connection and says nothing.
     let mute = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("ws://{}", mute.local_addr().expect("bound"));
-    let mut short = ConnectOptions::default();
-    short.timeout = Duration::from_secs(1);
+    let short = ConnectOptions::default().timeout(Duration::from_secs(1));
     let begun = Instant::now();
     let silent = transport.connect(&url, &token, &short).await.err();
     assert!(silent.is_some());
@@ -659,8 +657,7 @@ async fn a_missing_library_says_where_it_was_looked_for() {
 async fn waits_may_be_without_end(transport: &dyn RoomTransport) {
     let server = Server::start().await;
     let room = fresh("patience");
-    let mut options = ConnectOptions::default();
-    options.timeout = Duration::MAX;
+    let options = ConnectOptions::default().timeout(Duration::MAX);
     let joined = server.join_with(transport, "alice", &room, &options).await;
     let mut alice = joined.expect("the room is joined");
     let mut bob = server.join(transport, "bob", &room).await;
@@ -776,8 +773,7 @@ async fn giving_up_joining_leaves_nobody_behind(transport: &dyn RoomTransport) {
 async fn a_server_that_dies_ends_the_room_in_the_time_it_was_given(transport: &dyn RoomTransport) {
     let mut server = Server::start_own().await;
     let given = Duration::from_secs(4);
-    let mut options = ConnectOptions::default();
-    options.reconnect_timeout = given;
+    let options = ConnectOptions::default().reconnect_timeout(given);
     let (mut alice, mut bob) = pair_with(&server, transport, &fresh("dies"), &options).await;
     let track = alice
         .room

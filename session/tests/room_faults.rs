@@ -833,8 +833,7 @@ async fn a_server_whose_media_cannot_be_reached_is_named_as_such() {
         loss: 1.0,
         ..Network::default()
     }));
-    let mut options = ConnectOptions::default();
-    options.timeout = Duration::from_secs(4);
+    let options = ConnectOptions::default().timeout(Duration::from_secs(4));
     let error = lossy
         .try_join(
             &server,

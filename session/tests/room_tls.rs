@@ -183,8 +183,7 @@ async fn what_is_wrong_with_tls_is_said() {
     let port = terminate_tls(&certificate.0, &server).await;
     let token = server.token("alice", "room");
     let plain = server.url.trim_start_matches("ws://");
-    let mut options = ConnectOptions::default();
-    options.timeout = Duration::from_secs(5);
+    let options = ConnectOptions::default().timeout(Duration::from_secs(5));
     for (url, parts) in [
         (
             format!("wss://localhost:{port}"),

@@ -52,12 +52,12 @@ fn options(api: &ServerApi, name: &str, tell: mpsc::UnboundedSender<String>) -> 
         }
     });
     let credentials = api.credentials();
-    let mut options = reach(options, &credentials.url).load_fn(|| 0.0);
-    options.api_key = Some(credentials.api_key.clone());
-    options.api_secret = Some(credentials.api_secret.clone());
-    options.agent_name = name.to_owned();
-    options.executor = JobExecutor::Task;
-    options
+    reach(options, &credentials.url)
+        .load_fn(|| 0.0)
+        .api_key(&credentials.api_key)
+        .api_secret(&credentials.api_secret)
+        .agent_name(name)
+        .executor(JobExecutor::Task)
 }
 
 async fn next(told: &mut mpsc::UnboundedReceiver<String>) -> String {

@@ -43,6 +43,14 @@ impl Default for EspeakOptions {
     }
 }
 
+crate::setters::setters!(EspeakOptions {
+    [into] program: PathBuf,
+    [into] voice: String,
+    words_per_minute: u16,
+    pitch: u8,
+    deadline: Duration
+});
+
 /// A voice on this machine: one process for each text, whose audio comes while it works. A process ends with its reader.
 #[derive(Clone, Debug, Default)]
 pub struct EspeakNg {

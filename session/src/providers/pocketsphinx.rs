@@ -83,6 +83,15 @@ impl Default for PocketSphinxOptions {
     }
 }
 
+crate::setters::setters!(PocketSphinxOptions {
+    [into] program: PathBuf,
+    [into] acoustic_model: PathBuf,
+    [into] dictionary: PathBuf,
+    search: PocketSphinxSearch,
+    [into] language: String,
+    deadline: Duration
+});
+
 /// A recogniser of utterances on this machine. It has one process: clips are recognised one after the other, so
 /// [`max_parallel`](crate::stt::RecognizerOptions::max_parallel) should be 1.
 ///

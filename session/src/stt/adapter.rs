@@ -72,6 +72,18 @@ impl Default for StreamAdapterOptions {
     }
 }
 
+crate::setters::setters!(StreamAdapterOptions {
+    recognizer: RecognizerOptions,
+    activation_threshold: f32,
+    deactivation_threshold: f32,
+    min_speech: Duration,
+    min_silence: Duration,
+    prefix_padding: Duration,
+    [some] tail_padding: Duration,
+    max_segment: Duration,
+    [some] speculate_after: Duration
+});
+
 impl StreamAdapterOptions {
     fn detector(&self, rate: SampleRate) -> DetectorConfig {
         let config = match self.tail_padding {

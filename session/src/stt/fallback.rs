@@ -54,6 +54,14 @@ impl Default for FallbackOptions {
     }
 }
 
+crate::setters::setters!(FallbackOptions {
+    [some] vad: SileroVad,
+    adapter: StreamAdapterOptions,
+    retry: RetryPolicy,
+    recovery_interval: Duration,
+    max_replay: Duration
+});
+
 /// A recogniser has failed, or works again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AvailabilityChanged {

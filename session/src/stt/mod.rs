@@ -136,6 +136,8 @@ pub struct RecognizeOptions {
 
 /// A recogniser.
 #[async_trait::async_trait]
+crate::setters::setters!(RecognizeOptions { [some into] language: String });
+
 pub trait Stt: Send + Sync {
     /// Name in events and metrics.
     fn label(&self) -> &str;

@@ -44,6 +44,13 @@ impl Default for RecognizerOptions {
     }
 }
 
+crate::setters::setters!(RecognizerOptions {
+    retry: RetryPolicy,
+    max_parallel: usize,
+    [some into] language: String,
+    keep_failed: usize
+});
+
 /// Where a clip lies in its stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClipTimes {

@@ -51,6 +51,12 @@ impl Default for ConnectOptions {
     }
 }
 
+crate::setters::setters!(ConnectOptions {
+    auto_subscribe: AutoSubscribe,
+    timeout: Duration,
+    reconnect_timeout: Duration
+});
+
 /// A failure of a room.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -407,6 +413,8 @@ impl Default for DataOptions {
     }
 }
 
+crate::setters::setters!(DataOptions { [some into] topic: String, reliable: bool, [list] to: String });
+
 /// How a text stream travels.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TextOptions {
@@ -422,7 +430,15 @@ pub struct TextOptions {
     pub sender: Option<String>,
 }
 
-/// How a track is published.
+crate::setters::setters!(TextOptions {
+    [into] topic: String,
+    attributes: HashMap<String, String>,
+    [list] to: String,
+    [some into] id: String,
+    [some into] sender: String
+});
+
+/// How a track is published. By default one channel at 48 kHz from a microphone, of which 0.4 s may wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublishOptions {
     /// For display.
@@ -437,6 +453,27 @@ pub struct PublishOptions {
     /// sender keeps the time.
     pub queue: Duration,
 }
+
+impl Default for PublishOptions {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            sample_rate: 48_000,
+            channels: 1,
+            source: TrackSource::Microphone,
+            // More than the lead of a playout, so that it never waits inside the transport.
+            queue: Duration::from_millis(400),
+        }
+    }
+}
+
+crate::setters::setters!(PublishOptions {
+    [into] name: String,
+    sample_rate: u32,
+    channels: u32,
+    source: TrackSource,
+    queue: Duration
+});
 
 /// A room that was joined. Dropping it leaves the room.
 #[async_trait::async_trait]

@@ -30,6 +30,13 @@ impl Default for ChunkOptions {
     }
 }
 
+crate::setters::setters!(ChunkOptions {
+    min_chars: usize,
+    first_min_chars: usize,
+    first_clause_chars: usize,
+    max_chars: usize
+});
+
 /// Cuts text into sentences. The pieces, put together, are the text; the cuts do not depend on how it came.
 #[derive(Clone, Debug)]
 pub struct SentenceChunker {

@@ -41,6 +41,13 @@ impl Default for PlayoutOptions {
     }
 }
 
+crate::setters::setters!(PlayoutOptions {
+    lead: Duration,
+    frame: Duration,
+    read_ahead: Duration,
+    stall: Duration
+});
+
 /// An agent's voice: plays one utterance after the other into its sink, which nobody else may fill. Dropping it stops what plays.
 pub struct Playout {
     sink: Arc<dyn AudioSink>,

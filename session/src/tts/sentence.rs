@@ -25,6 +25,12 @@ pub struct SentenceOptions {
     pub filter: TextFilter,
 }
 
+crate::setters::setters!(SentenceOptions {
+    chunks: ChunkOptions,
+    retry: RetryPolicy,
+    filter: TextFilter
+});
+
 /// Makes a stream of a voice that takes whole texts: cuts at the ends of sentences, and asks for the next one while one comes in.
 ///
 /// Each sentence begins with [`TtsEvent::Text`]; the texts, put together, are what was pushed. A sentence that fails for good ends the stream with

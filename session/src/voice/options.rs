@@ -40,6 +40,13 @@ impl Default for Vad {
     }
 }
 
+crate::setters::setters!(Vad {
+    activation_threshold: f32,
+    min_speech_duration: Duration,
+    min_silence_duration: Duration,
+    prefix_padding_duration: Duration
+});
+
 impl Vad {
     /// The defaults.
     pub fn silero() -> Self {
@@ -108,6 +115,15 @@ impl Default for InterruptionOptions {
 
 /// Replies that are begun before the turn is certainly over, and thrown away if it was not. The limits are those of LiveKit Agents
 /// 1.8.9.
+crate::setters::setters!(InterruptionOptions {
+    enabled: bool,
+    min_duration: Duration,
+    min_words: u32,
+    playback_guard: Duration,
+    resume_false_interruption: bool,
+    false_interruption_timeout: Duration
+});
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PreemptiveOptions {
     /// Whether the language model is asked when a transcript comes. Default true.
@@ -135,6 +151,13 @@ impl Default for PreemptiveOptions {
 
 /// What is wrong with a session, or with what is asked of it.
 #[derive(Clone, Debug, thiserror::Error)]
+crate::setters::setters!(PreemptiveOptions {
+    enabled: bool,
+    tts: bool,
+    max_speech_duration: Duration,
+    max_retries: u32
+});
+
 #[non_exhaustive]
 pub enum SessionError {
     /// The recogniser takes utterances, and nothing finds them.

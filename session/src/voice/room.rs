@@ -99,6 +99,19 @@ impl Default for RoomInputOptions {
     }
 }
 
+crate::setters::setters!(RoomInputOptions {
+    audio: bool,
+    sample_rate: u32,
+    audio_age: Duration,
+    noise_cancellation: bool,
+    [some into] participant_identity: String,
+    [list] participant_kinds: ParticipantKind,
+    compensate_age: bool,
+    close_on_disconnect: bool,
+    text_input: bool,
+    leave_on_close: bool
+});
+
 /// What a session gives to a room.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -127,6 +140,14 @@ impl Default for RoomOutputOptions {
         }
     }
 }
+
+crate::setters::setters!(RoomOutputOptions {
+    audio: bool,
+    sample_rate: u32,
+    [into] track_name: String,
+    transcription: bool,
+    wait_for_subscriber: bool
+});
 
 impl AgentSession {
     /// Begins the conversation in a room: hears the first acceptable participant's microphone, publishes the agent's voice, keeps

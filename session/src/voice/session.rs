@@ -129,6 +129,11 @@ pub struct SayOptions {
     pub keep_out_of_history: bool,
 }
 
+crate::setters::setters!(SayOptions {
+    [some] allow_interruptions: bool,
+    keep_out_of_history: bool
+});
+
 /// How a reply is made.
 #[derive(Clone, Debug, Default)]
 pub struct ReplyOptions {
@@ -139,6 +144,12 @@ pub struct ReplyOptions {
     /// Whether the user may interrupt it. Default: as the session is set.
     pub allow_interruptions: Option<bool>,
 }
+
+crate::setters::setters!(ReplyOptions {
+    [some into] user_input: String,
+    [some into] instructions: String,
+    [some] allow_interruptions: bool
+});
 
 /// A conversation. Cloning it makes another handle to the same one. When the last is dropped it ends, but in a room: there it lives as long
 /// as the room does.

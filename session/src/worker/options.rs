@@ -92,6 +92,14 @@ impl Default for Permissions {
     }
 }
 
+crate::setters::setters!(Permissions {
+    can_publish: bool,
+    can_subscribe: bool,
+    can_publish_data: bool,
+    can_update_metadata: bool,
+    hidden: bool
+});
+
 /// A job that the server offers.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -140,6 +148,13 @@ pub struct AgentIdentity {
     pub attributes: HashMap<String, String>,
 }
 
+crate::setters::setters!(AgentIdentity {
+    [into] identity: String,
+    [into] name: String,
+    [into] metadata: String,
+    attributes: HashMap<String, String>
+});
+
 /// The program that is started for a job's process. By default it is this one, with its own arguments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProcessCommand {
@@ -150,6 +165,12 @@ pub struct ProcessCommand {
     /// Added to its environment.
     pub env: Vec<(OsString, OsString)>,
 }
+
+crate::setters::setters!(ProcessCommand {
+    [into] program: PathBuf,
+    [list] args: OsString,
+    env: Vec<(OsString, OsString)>
+});
 
 /// Times of the worker. The defaults are those of LiveKit Agents 1.8.9, unless said otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -219,6 +240,27 @@ impl Default for WorkerTiming {
         }
     }
 }
+
+crate::setters::setters!(WorkerTiming {
+    status_interval: Duration,
+    load_interval: Duration,
+    heartbeat: Duration,
+    heartbeat_timeout: Duration,
+    connect_timeout: Duration,
+    request_timeout: Duration,
+    assignment_timeout: Duration,
+    retry_step: Duration,
+    retry_max: Duration,
+    ping_interval: Duration,
+    ping_timeout: Duration,
+    memory_interval: Duration,
+    initialize_process_timeout: Duration,
+    shutdown_process_timeout: Duration,
+    entrypoint_timeout: Duration,
+    session_close_timeout: Duration,
+    session_end_timeout: Duration,
+    leave_timeout: Duration
+});
 
 impl WorkerTiming {
     /// The longest that a job's own shutdown takes: the sum of its stages, and a second for what lies between them.
@@ -423,6 +465,31 @@ impl WorkerOptions {
         })
     }
 }
+
+crate::setters::setters!(WorkerOptions {
+    [into] agent_name: String,
+    [into] deployment: String,
+    worker_type: WorkerType,
+    permissions: Permissions,
+    mode: Mode,
+    executor: JobExecutor,
+    [some into] ws_url: String,
+    [some into] api_key: String,
+    [some into] api_secret: String,
+    [into] worker_token: String,
+    max_retry: u32,
+    [some] load_threshold: f64,
+    drain_timeout: Duration,
+    [some] num_idle_processes: usize,
+    job_memory_warn_mb: f64,
+    job_memory_limit_mb: f64,
+    [into] host: String,
+    [some] port: u16,
+    health_endpoint: bool,
+    [some] process_command: ProcessCommand,
+    timing: WorkerTiming;
+    ..
+});
 
 pub(crate) fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)

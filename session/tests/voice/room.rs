@@ -419,8 +419,7 @@ async fn only_acceptable_participants_are_heard() {
         .attributes
         .insert("lk.publish_on_behalf".into(), "agent".into());
     let builder = parts().stt(ScriptedStt::new([])).llm(ScriptedLlm::says([]));
-    let mut input = RoomInputOptions::default();
-    input.participant_identity = Some("carl".into());
+    let input = RoomInputOptions::default().participant_identity("carl");
     let call = Call::open_with(builder, vec![agent, avatar, person("anna")], input).await;
     assert!(lock(&call.state).microphones.is_empty());
     // Carl has not subscribed tracks yet: they are asked for, and heard when they come.

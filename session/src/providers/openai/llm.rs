@@ -45,6 +45,14 @@ impl Default for OpenAiLlmOptions {
     }
 }
 
+crate::setters::setters!(OpenAiLlmOptions {
+    [into] model: String,
+    [some] temperature: f64,
+    [some] max_tokens: u32,
+    include_usage: bool,
+    extra: Map<String, Value>
+});
+
 /// A language model behind `chat/completions`, whose answers are streamed.
 #[derive(Clone, Debug)]
 pub struct OpenAiLlm {

@@ -61,6 +61,16 @@ impl Default for OpenAiOptions {
     }
 }
 
+crate::setters::setters!(OpenAiOptions {
+    [some into] base_url: String,
+    [some into] api_key: String,
+    [some into] organization: String,
+    [some into] project: String,
+    connect_timeout: Duration,
+    first_byte_timeout: Duration,
+    chunk_timeout: Duration
+});
+
 /// Without the key.
 impl fmt::Debug for OpenAiOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -42,6 +42,12 @@ impl Default for OpenAiSttOptions {
     }
 }
 
+crate::setters::setters!(OpenAiSttOptions {
+    [into] model: String,
+    [some into] prompt: String,
+    [some] temperature: f64
+});
+
 /// A recogniser of utterances behind `audio/transcriptions`.
 #[derive(Clone, Debug)]
 pub struct OpenAiStt {

@@ -57,6 +57,15 @@ impl Default for OpenAiTtsOptions {
     }
 }
 
+crate::setters::setters!(OpenAiTtsOptions {
+    [into] model: String,
+    [into] voice: String,
+    format: SpeechFormat,
+    [some] speed: f64,
+    [some into] instructions: String,
+    extra: Map<String, Value>
+});
+
 /// A voice behind `audio/speech`. Its frames come as they are made.
 #[derive(Clone, Debug)]
 pub struct OpenAiTts {

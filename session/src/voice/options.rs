@@ -76,9 +76,11 @@ pub enum TurnDetection {
     Silence,
     /// The core, with Smart Turn's votes. Needs a VAD. Delays are those of [`TurnPolicy::BALANCED`] unless others are set.
     SmartTurn(SmartTurn),
-    /// The recogniser: its end of speech ends the turn, as soon as there is a final transcript. Needs a streaming recogniser.
+    /// The recogniser: its end of speech ends the turn, as soon as there is a final transcript. Needs a streaming recogniser. The end-pointing
+    /// delays end no turn then, whatever they are: it is as if both were 60 s, so that a recogniser that says nothing leaves no turn open for
+    /// ever.
     Stt,
-    /// The program, by [`AgentSession::commit_user_turn`]. The user interrupts nothing by speaking.
+    /// The program, by [`AgentSession::commit_user_turn`]. The user interrupts nothing by speaking, and no delay ends a turn.
     Manual,
 }
 
@@ -113,8 +115,6 @@ impl Default for InterruptionOptions {
     }
 }
 
-/// Replies that are begun before the turn is certainly over, and thrown away if it was not. The limits are those of LiveKit Agents
-/// 1.8.9.
 crate::setters::setters!(InterruptionOptions {
     enabled: bool,
     min_duration: Duration,
@@ -124,6 +124,8 @@ crate::setters::setters!(InterruptionOptions {
     false_interruption_timeout: Duration
 });
 
+/// Replies that are begun before the turn is certainly over, and thrown away if it was not. The limits are those of LiveKit Agents
+/// 1.8.9.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PreemptiveOptions {
     /// Whether the language model is asked when a transcript comes. Default true.
@@ -149,8 +151,6 @@ impl Default for PreemptiveOptions {
     }
 }
 
-/// What is wrong with a session, or with what is asked of it.
-#[derive(Clone, Debug, thiserror::Error)]
 crate::setters::setters!(PreemptiveOptions {
     enabled: bool,
     tts: bool,
@@ -158,6 +158,8 @@ crate::setters::setters!(PreemptiveOptions {
     max_retries: u32
 });
 
+/// What is wrong with a session, or with what is asked of it.
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionError {
     /// The recogniser takes utterances, and nothing finds them.
@@ -216,6 +218,7 @@ pub struct AgentSessionBuilder {
     max_delay: Option<Duration>,
     policy: Option<TurnPolicy>,
     endpointing: Option<Endpointing>,
+    allow_interruptions: Option<bool>,
 }
 
 /// Everything a session is made of.
@@ -300,7 +303,11 @@ impl AgentSessionBuilder {
         self
     }
 
-    /// Silence after which a turn that seems complete is over. Default 0.5 s; with Smart Turn 0.3 s.
+    /// Silence after which a turn that seems complete is over. Default 0.5 s; with Smart Turn 0.3 s. Delays that are learned are at least this.
+    ///
+    /// It counts more than the delay in [`endpointing`](Self::endpointing) or [`turn_policy`](Self::turn_policy), whatever the order, and leaves all
+    /// else in them as it is. If it is longer than the longest delay and that was not set by its own method, that is moved along. No effect with
+    /// [`TurnDetection::Stt`] and [`TurnDetection::Manual`].
     #[must_use]
     pub fn min_endpointing_delay(mut self, delay: Duration) -> Self {
         self.min_delay = Some(delay);
@@ -312,33 +319,40 @@ impl AgentSessionBuilder {
     pub fn max_endpointing_delay(mut self, delay: Duration) -> Self {
         self.max_delay = Some(delay);
         self
+    ///
+    /// It stands beside [`endpointing`](Self::endpointing) and [`turn_policy`](Self::turn_policy) as
+    /// [`min_endpointing_delay`](Self::min_endpointing_delay) does. With [`TurnDetection::Stt`] and [`TurnDetection::Manual`] it ends nothing, and is only the default of
+    /// [`transcript_wait`](Self::transcript_wait).
     }
 
-    /// Both delays, fixed or learned from the user's pauses.
+    /// Both delays, fixed or learned from the user's pauses. They count more than those of a [`turn_policy`](Self::turn_policy), and less than
+    /// [`min_endpointing_delay`](Self::min_endpointing_delay) and [`max_endpointing_delay`](Self::max_endpointing_delay).
     #[must_use]
     pub fn endpointing(mut self, endpointing: Endpointing) -> Self {
         self.endpointing = Some(endpointing);
         self
     }
 
-    /// Delays, wait rule and weights in one. Delays that are set beside it count more.
+    /// Delays, wait rule and weights in one. Delays that are set beside it count more; one that learns goes on learning between them.
     #[must_use]
     pub fn turn_policy(mut self, policy: TurnPolicy) -> Self {
         self.policy = Some(policy);
         self
     }
 
-    /// When the user interrupts the agent.
+    /// When the user interrupts the agent. [`allow_interruptions`](Self::allow_interruptions), if it is called at all, counts more than
+    /// [`InterruptionOptions::enabled`].
     #[must_use]
     pub fn interruption(mut self, options: InterruptionOptions) -> Self {
         self.options.interruption = options;
         self
     }
 
-    /// Whether speeches may be interrupted that do not say themselves. Default true.
+    /// Whether speeches may be interrupted that do not say themselves. Default: [`InterruptionOptions::enabled`], over which it has the last word,
+    /// whatever the order.
     #[must_use]
     pub fn allow_interruptions(mut self, allow: bool) -> Self {
-        self.options.interruption.enabled = allow;
+        self.allow_interruptions = Some(allow);
         self
     }
 
@@ -370,8 +384,9 @@ impl AgentSessionBuilder {
         self
     }
 
-    /// How long after the user's last sound the end of a turn waits for a transcript. Default `max_endpointing_delay`. A transcript that comes
-    /// later is answered all the same.
+    /// How long after the user's last sound the end of a turn waits for a transcript, and an interruption for its
+    /// [`min_words`](InterruptionOptions::min_words). Default `max_endpointing_delay`, which is 3 s if nothing is set, with
+    /// [`TurnDetection::Stt`] and [`TurnDetection::Manual`] as well. A transcript that comes later is answered all the same.
     #[must_use]
     pub fn transcript_wait(mut self, wait: Duration) -> Self {
         self.options.transcript_wait = Some(wait);
@@ -428,19 +443,21 @@ impl AgentSessionBuilder {
             (TurnDetection::SmartTurn(_), None) => Some(TurnPolicy::BALANCED),
             (_, policy) => policy,
         };
-        let base = options
-            .policy
-            .map_or(Endpointing::LEGACY, |policy| policy.endpointing);
-        options.endpointing = self.endpointing.unwrap_or_else(|| {
-            let min = self.min_delay.unwrap_or(base.min_delay());
-            let max = self.max_delay.unwrap_or(base.max_delay());
-            // One that is set alone moves the other: 4 s at least is 4 s at most, too.
-            match (self.min_delay, self.max_delay) {
-                (Some(_), None) => Endpointing::fixed(min, max.max(min)),
-                (None, Some(_)) => Endpointing::fixed(min.min(max), max),
-                _ => Endpointing::fixed(min, max),
-            }
-        });
+        let base = self
+            .endpointing
+            .or(options.policy.map(|policy| policy.endpointing))
+            .unwrap_or(Endpointing::LEGACY);
+        // One that is set alone moves the other: 4 s at least is 4 s at most, too.
+        let (min, max) = match (self.min_delay, self.max_delay) {
+            (None, None) => (base.min_delay(), base.max_delay()),
+            (Some(min), None) => (min, base.max_delay().max(min)),
+            (None, Some(max)) => (base.min_delay().min(max), max),
+            (Some(min), Some(max)) => (min, max),
+        };
+        options.endpointing = base.with_delays(min, max);
+        if let Some(allow) = self.allow_interruptions {
+            options.interruption.enabled = allow;
+        }
         options.close_timeout = options.close_timeout.min(LONGEST);
         options.user_away_timeout = options.user_away_timeout.map(|it| it.min(LONGEST));
         options.retry.timeout = options.retry.timeout.min(LONGEST);
@@ -502,7 +519,7 @@ impl Options {
             .transcript_wait(
                 hears_words.then_some(
                     self.transcript_wait
-                        .unwrap_or(endpointing.max_delay())
+                        .unwrap_or(self.endpointing.max_delay())
                         .min(Duration::from_secs(60)),
                 ),
             )

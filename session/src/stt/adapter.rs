@@ -402,6 +402,9 @@ impl Ears {
         let detector = self.detector.get_or_insert_with(|| {
             self.rate =
                 SampleRate::new(rate).expect("the rate of a frame is checked when it is made");
+            if let Some(guess) = &mut self.guess {
+                guess.starts_at(self.rate);
+            }
             let config = self.options.detector(self.rate).channels(channels as usize);
             Detector::new(config, &self.vad).expect("the options were checked by the adapter")
         });
@@ -430,7 +433,7 @@ impl Heard<'_> {
                 continue;
             };
             if let Some(guess) = self.guess
-                && guess.event(&event, *self.rate)
+                && guess.event(&event)
             {
                 self.recognizer.retract();
             }

@@ -15,7 +15,7 @@ use crate::AudioFrame;
 /// Audio kept beyond prefix and onset, in windows: the onset may have dips, and the filter looks ahead.
 const SPARE: Duration = Duration::from_millis(160);
 
-pub(super) struct Guess {
+pub(crate) struct Guess {
     after: Duration,
     activation_threshold: f32,
     deactivation_threshold: f32,
@@ -43,7 +43,7 @@ struct Open {
 }
 
 impl Guess {
-    pub(super) fn new(after: Duration, options: &StreamAdapterOptions) -> Self {
+    pub(crate) fn new(after: Duration, options: &StreamAdapterOptions) -> Self {
         Self {
             after,
             activation_threshold: options.activation_threshold,
@@ -59,9 +59,14 @@ impl Guess {
         }
     }
 
-    /// Hears what the detector says at `rate`; says whether a guess that was made has turned out to be wrong.
-    pub(super) fn event(&mut self, event: &Event, rate: SampleRate) -> bool {
+    /// The rate of the stream, before its first frame. Later changes are heard of.
+    pub(crate) const fn starts_at(&mut self, rate: SampleRate) {
         self.rate = rate;
+    }
+
+    /// Hears what the detector says; says whether a guess that was made has turned out to be wrong.
+    pub(crate) fn event(&mut self, event: &Event) -> bool {
+        let rate = self.rate;
         match event {
             Event::Window(window) => return self.window(window),
             Event::StartOfSpeech(start) => {
@@ -85,6 +90,7 @@ impl Guess {
             Event::FormatChanged(change) => {
                 let at = change.resumes_at.0;
                 (self.floor, self.heard, self.voiced) = (at, at, at);
+                self.rate = change.to.rate;
                 self.frames.clear();
             }
             _ => {}
@@ -106,7 +112,7 @@ impl Guess {
     }
 
     /// Keeps a frame that was heard and ends at position `end`.
-    pub(super) fn keep(&mut self, frame: &AudioFrame, end: u64) {
+    pub(crate) fn keep(&mut self, frame: &AudioFrame, end: u64) {
         self.frames.push_back((end, frame.clone()));
         let reach = self.rate.samples(self.prefix + self.onset).0;
         let needed = match self.open {
@@ -119,7 +125,7 @@ impl Guess {
     }
 
     /// The utterance as it would be if its end has been heard; once for each pause that is long enough.
-    pub(super) fn due(&mut self) -> Option<(AudioFrame, ClipTimes)> {
+    pub(crate) fn due(&mut self) -> Option<(AudioFrame, ClipTimes)> {
         let (voiced, paused) = (self.voiced, self.heard.saturating_sub(self.voiced));
         let open = self.open.as_mut()?;
         if open.asked || paused < self.rate.samples(self.after).0 {

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+pub(crate) use guess::Guess;
+
 pub use adapter::{StreamAdapter, StreamAdapterOptions};
 pub use fallback::{AvailabilityChanged, FallbackAdapter, FallbackOptions};
 pub use reconnect::Reconnecting;
@@ -134,10 +136,10 @@ pub struct RecognizeOptions {
     pub language: Option<String>,
 }
 
-/// A recogniser.
-#[async_trait::async_trait]
 crate::setters::setters!(RecognizeOptions { [some into] language: String });
 
+/// A recogniser.
+#[async_trait::async_trait]
 pub trait Stt: Send + Sync {
     /// Name in events and metrics.
     fn label(&self) -> &str;

@@ -23,7 +23,7 @@ use super::recogniser::Recogniser;
 use super::smart_turn::Judge;
 use crate::AudioFrame;
 use crate::noise::NoiseSuppressor;
-use crate::stt::{ClipTimes, FailedSegment, SttCommand, SttEvent, SttMetrics, Transcript};
+use crate::stt::{ClipTimes, FailedSegment, Guess, SttCommand, SttEvent, SttMetrics, Transcript};
 pub(super) use turn::{CompleteTurn, same_words};
 use turn::{Ended, Turn, turn_of};
 
@@ -73,6 +73,8 @@ pub(super) struct Ear {
     detector: Detector,
     has_vad: bool,
     stt: Recogniser,
+    /// Finds pauses in which the recogniser is asked before the utterance is over.
+    guess: Option<Guess>,
     judge: Option<Judge>,
     heard: VecDeque<Heard>,
     turns: VecDeque<Turn>,
@@ -123,7 +125,13 @@ impl Ear {
         };
         let now = Instant::now();
         let mut ear = Self {
-            stt: Recogniser::new(options.stt.clone(), options.language.clone(), options.retry),
+            stt: Recogniser::new(
+                options.stt.clone(),
+                options.language.clone(),
+                options.retry,
+                &options.recognizer,
+            ),
+            guess: options.guess(rate),
             has_vad: options.vad.is_some(),
             language: options.language.clone(),
             options,
@@ -205,6 +213,7 @@ impl Ear {
                 self.start_at_rate(frame.sample_rate());
             }
             self.process(&frame);
+            self.ask_early(&frame);
             // Real time, not the runtime's: it is a cost.
             self.busy += std::time::Instant::now().duration_since(now.into_std());
         } else {
@@ -222,7 +231,7 @@ impl Ear {
                 outputs,
                 &mut self.heard,
                 &mut self.judge,
-                &self.stt,
+                (&self.stt, &mut self.guess),
                 &mut self.submitted,
                 &mut self.turns,
             ),
@@ -234,6 +243,16 @@ impl Ear {
         }
     }
 
+    /// Asks about the utterance that may have ended in this frame.
+    fn ask_early(&mut self, frame: &AudioFrame) {
+        if let Some(guess) = &mut self.guess {
+            guess.keep(frame, self.detector.position().0);
+            if let Some((audio, times)) = guess.due() {
+                self.stt.speculate(audio, times);
+            }
+        }
+    }
+
     /// Before the first sample the core can still be made for another rate; later it changes over by itself.
     fn start_at_rate(&mut self, hz: u32) {
         let made = SampleRate::new(hz)
@@ -241,6 +260,7 @@ impl Ear {
             .and_then(|rate| Ok(Detector::new(self.options.detector(rate), silero(rate)?)?));
         match made {
             Ok(detector) => {
+                self.guess = self.options.guess(detector.format().rate);
                 self.detector = detector;
                 self.tell_age();
             }
@@ -301,7 +321,7 @@ impl Ear {
                 outputs,
                 &mut self.heard,
                 &mut self.judge,
-                &self.stt,
+                (&self.stt, &mut self.guess),
                 &mut self.submitted,
                 &mut self.turns,
             ),
@@ -314,12 +334,18 @@ impl Ear {
         mut outputs: Outputs<'_, '_>,
         heard: &mut VecDeque<Heard>,
         judge: &mut Option<Judge>,
-        stt: &Recogniser,
+        (stt, guess): (&Recogniser, &mut Option<Guess>),
         submitted: &mut VecDeque<Submitted>,
         turns: &mut VecDeque<Turn>,
     ) {
         while let Some(output) = outputs.next() {
+            if let (Some(guess), Output::Event(event)) = (guess.as_mut(), &output)
+                && guess.event(event)
+            {
+                stt.retract();
+            }
             match output {
+                Output::Event(Event::Window(_)) => {}
                 Output::Event(Event::SegmentReady(segment)) => {
                     let Some(audio) = outputs.audio(&segment) else {
                         tracing::error!(segment = segment.segment, "audio is gone");

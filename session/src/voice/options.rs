@@ -11,7 +11,7 @@ use listenkit::{
 use super::AgentSession;
 use crate::llm::Llm;
 use crate::retry::LONGEST;
-use crate::stt::SharedStt;
+use crate::stt::{Guess, RecognizerOptions, SharedStt, StreamAdapterOptions};
 use crate::transport::TransportError;
 use crate::tts::SharedTts;
 use crate::{ProviderError, RetryPolicy};
@@ -233,6 +233,8 @@ pub(super) struct Options {
     pub(super) preemptive: PreemptiveOptions,
     pub(super) retry: RetryPolicy,
     pub(super) language: Option<String>,
+    pub(super) recognizer: RecognizerOptions,
+    pub(super) speculate_after: Option<Duration>,
     pub(super) text_cues: bool,
     pub(super) transcript_wait: Option<Duration>,
     pub(super) user_away_timeout: Option<Duration>,
@@ -255,6 +257,8 @@ impl Default for Options {
             preemptive: PreemptiveOptions::default(),
             retry: RetryPolicy::default(),
             language: None,
+            recognizer: RecognizerOptions::default(),
+            speculate_after: None,
             text_cues: true,
             transcript_wait: None,
             user_away_timeout: Some(Duration::from_secs(15)),
@@ -315,14 +319,14 @@ impl AgentSessionBuilder {
     }
 
     /// Silence after which any turn is over. Default 3 s; with Smart Turn 1.5 s.
-    #[must_use]
-    pub fn max_endpointing_delay(mut self, delay: Duration) -> Self {
-        self.max_delay = Some(delay);
-        self
     ///
     /// It stands beside [`endpointing`](Self::endpointing) and [`turn_policy`](Self::turn_policy) as
     /// [`min_endpointing_delay`](Self::min_endpointing_delay) does. With [`TurnDetection::Stt`] and [`TurnDetection::Manual`] it ends nothing, and is only the default of
     /// [`transcript_wait`](Self::transcript_wait).
+    #[must_use]
+    pub fn max_endpointing_delay(mut self, delay: Duration) -> Self {
+        self.max_delay = Some(delay);
+        self
     }
 
     /// Both delays, fixed or learned from the user's pauses. They count more than those of a [`turn_policy`](Self::turn_policy), and less than
@@ -374,6 +378,26 @@ impl AgentSessionBuilder {
     #[must_use]
     pub fn language(mut self, language: impl Into<String>) -> Self {
         self.options.language = Some(language.into());
+        self
+    }
+
+    /// How a recogniser is asked that takes whole utterances: how many requests at the same time (1 for one that has one model and one device), and
+    /// retries and language of its own. Where those two are left as they are by default, those of the session count
+    /// ([`retry`](Self::retry), [`language`](Self::language)). A recogniser that streams has no use for them, and the session for
+    /// [`keep_failed`](RecognizerOptions::keep_failed): utterances that failed come as
+    /// [`SessionEvent::SegmentFailed`](super::SessionEvent::SegmentFailed).
+    #[must_use]
+    pub fn recognizer(mut self, options: RecognizerOptions) -> Self {
+        self.options.recognizer = options;
+        self
+    }
+
+    /// Asks a recogniser that takes whole utterances already when the user has paused this long, in windows of 32 ms and shorter than
+    /// [`Vad::min_silence_duration`]. If the user goes on, the request is cancelled and was for nothing; if not, the transcript comes earlier by up to the rest
+    /// of that silence. Default `None`: no request is wasted. A recogniser that streams has no use for it.
+    #[must_use]
+    pub fn speculate_after(mut self, pause: impl Into<Option<Duration>>) -> Self {
+        self.options.speculate_after = pause.into();
         self
     }
 
@@ -461,6 +485,24 @@ impl AgentSessionBuilder {
         options.close_timeout = options.close_timeout.min(LONGEST);
         options.user_away_timeout = options.user_away_timeout.map(|it| it.min(LONGEST));
         options.retry.timeout = options.retry.timeout.min(LONGEST);
+        let recognizer = &mut options.recognizer;
+        if recognizer.retry == RetryPolicy::default() {
+            recognizer.retry = options.retry;
+        }
+        recognizer.retry.timeout = recognizer.retry.timeout.min(LONGEST);
+        if recognizer.language.is_none() {
+            recognizer.language.clone_from(&options.language);
+        }
+        if let (Some(vad), Some(after)) = (options.vad, options.speculate_after)
+            && after >= vad.min_silence_duration
+        {
+            return Err(SessionError::Config(ConfigError::Order {
+                smaller: "speculate_after",
+                smaller_is: after,
+                larger: "min_silence_duration",
+                larger_is: vad.min_silence_duration,
+            }));
+        }
         // Says now what is out of range, not when the first audio comes.
         let rate = SampleRate::HZ_16000;
         listenkit::Detector::new(options.detector(rate), silero(rate)?)?;
@@ -471,6 +513,30 @@ impl AgentSessionBuilder {
 impl Options {
     pub(super) fn is_manual(&self) -> bool {
         matches!(self.turn_detection, TurnDetection::Manual)
+    }
+
+    /// Whether the recogniser takes the utterances that the core finds.
+    fn takes_segments(&self) -> bool {
+        let stt = self.stt.as_ref();
+        stt.is_some_and(|stt| !stt.capabilities().streaming)
+    }
+
+    /// What asks such a recogniser before the end of an utterance is certain.
+    pub(super) fn guess(&self, rate: SampleRate) -> Option<Guess> {
+        let (vad, after) = self.vad.zip(self.speculate_after)?;
+        self.takes_segments().then(|| {
+            let options = StreamAdapterOptions {
+                activation_threshold: vad.activation_threshold,
+                // The core's default.
+                deactivation_threshold: (vad.activation_threshold - 0.15).max(0.01),
+                min_speech: vad.min_speech_duration,
+                prefix_padding: vad.prefix_padding_duration,
+                ..StreamAdapterOptions::default()
+            };
+            let mut guess = Guess::new(after, &options);
+            guess.starts_at(rate);
+            guess
+        })
     }
 
     /// Settings of the core for a stream of `rate`.
@@ -496,10 +562,7 @@ impl Options {
             _ => self.endpointing,
         };
         let hears_words = self.stt.is_some();
-        let segments = self
-            .stt
-            .as_ref()
-            .is_some_and(|stt| !stt.capabilities().streaming);
+        let segments = self.takes_segments();
         let interruption = self.interruption;
         let mut overlap = OverlapOptions::new();
         overlap.min_duration = interruption.min_duration;
@@ -516,6 +579,7 @@ impl Options {
         config
             .endpointing(endpointing)
             .segment_audio(segments)
+            .report_windows(segments && self.speculate_after.is_some())
             .transcript_wait(
                 hears_words.then_some(
                     self.transcript_wait

@@ -62,6 +62,7 @@ impl Recogniser {
         stt: Option<SharedStt>,
         language: Option<String>,
         retry: RetryPolicy,
+        options: &RecognizerOptions,
     ) -> Self {
         let Some(stt) = stt else {
             return Self::None;
@@ -73,12 +74,7 @@ impl Recogniser {
                 retry,
             )));
         }
-        let options = RecognizerOptions {
-            retry,
-            language,
-            ..RecognizerOptions::default()
-        };
-        let (recogniser, events) = SegmentRecognizer::new(stt, options);
+        let (recogniser, events) = SegmentRecognizer::new(stt, options.clone());
         Self::Segments { recogniser, events }
     }
 
@@ -121,6 +117,20 @@ impl Recogniser {
     pub(super) fn submit(&self, audio: AudioFrame, times: ClipTimes) {
         if let Self::Segments { recogniser, .. } = self {
             recogniser.submit(audio, times);
+        }
+    }
+
+    /// An utterance whose end is not certain yet.
+    pub(super) fn speculate(&self, audio: AudioFrame, times: ClipTimes) {
+        if let Self::Segments { recogniser, .. } = self {
+            recogniser.speculate(audio, times);
+        }
+    }
+
+    /// The user goes on.
+    pub(super) fn retract(&self) {
+        if let Self::Segments { recogniser, .. } = self {
+            recogniser.retract();
         }
     }
 

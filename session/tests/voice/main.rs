@@ -7,6 +7,7 @@ mod failures;
 mod interruptions;
 mod noise;
 mod preemptive;
+mod recognition;
 mod room;
 mod stage;
 mod streaming;

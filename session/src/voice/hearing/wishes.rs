@@ -116,7 +116,7 @@ impl Ear {
             outputs,
             &mut self.heard,
             &mut self.judge,
-            &self.stt,
+            (&self.stt, &mut self.guess),
             &mut self.submitted,
             &mut self.turns,
         );

@@ -74,7 +74,7 @@ async fn main() -> Result<(), shared::Failure> {
     let show = Show::new();
     show.heading(&input, &user);
 
-    let engines = Engines::find()?;
+    let engines = Engines::find_or_instant()?;
     show.part("ears", "Silero VAD, in this process");
     let detection = match arguments.turns {
         Turns::SmartTurn => {

@@ -8,8 +8,8 @@ use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::OpenAi;
 use super::sse::SseDecoder;
+use super::{OpenAi, env};
 use crate::llm::{ChatChunk, ChatStream, Llm, Usage};
 use crate::{ChatContext, ErrorKind, ProviderError};
 
@@ -36,7 +36,7 @@ pub struct OpenAiLlmOptions {
 impl Default for OpenAiLlmOptions {
     fn default() -> Self {
         Self {
-            model: std::env::var("OPENAI_MODEL").unwrap_or_else(|_| "gpt-4o-mini".into()),
+            model: env("OPENAI_MODEL").unwrap_or_else(|| "gpt-4o-mini".into()),
             temperature: None,
             max_tokens: None,
             include_usage: true,

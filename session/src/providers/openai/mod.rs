@@ -86,6 +86,11 @@ impl fmt::Debug for OpenAiOptions {
     }
 }
 
+/// A variable of the environment. An empty one is not set: that is how one is switched off in a shell or a file of settings.
+fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
 /// A server. Clones, and the providers made of it, share its connections.
 #[derive(Clone, Debug)]
 pub struct OpenAi(Arc<Server>);
@@ -122,7 +127,6 @@ impl OpenAi {
     /// # Errors
     /// [`ErrorKind::Rejected`] if the address or the key cannot be one, or OpenAI's own server is meant and there is no key.
     pub fn new(options: OpenAiOptions) -> Result<Self, ProviderError> {
-        let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let rejected = |message: String| ProviderError::new("openai", ErrorKind::Rejected, message);
         let base = options.base_url.or_else(|| env("OPENAI_BASE_URL"));
         let base = base.unwrap_or_else(|| OFFICIAL.into());

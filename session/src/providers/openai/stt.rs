@@ -3,7 +3,7 @@
 use reqwest::multipart::{Form, Part};
 use serde::Deserialize;
 
-use super::OpenAi;
+use super::{OpenAi, env};
 use crate::providers::pcm::wav;
 use crate::stt::{RecognizeOptions, Stt, SttCapabilities, Transcript};
 use crate::tts::Converter;
@@ -34,8 +34,7 @@ pub struct OpenAiSttOptions {
 impl Default for OpenAiSttOptions {
     fn default() -> Self {
         Self {
-            model: std::env::var("OPENAI_STT_MODEL")
-                .unwrap_or_else(|_| "gpt-4o-mini-transcribe".into()),
+            model: env("OPENAI_STT_MODEL").unwrap_or_else(|| "gpt-4o-mini-transcribe".into()),
             prompt: None,
             temperature: None,
         }

@@ -5,7 +5,7 @@ use reqwest::header::CONTENT_TYPE;
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
-use super::OpenAi;
+use super::{OpenAi, env};
 use crate::providers::pcm::PcmReader;
 use crate::tts::{Tts, TtsCapabilities};
 use crate::{AudioFrame, ErrorKind, ProviderError};
@@ -43,10 +43,9 @@ pub struct OpenAiTtsOptions {
 
 impl Default for OpenAiTtsOptions {
     fn default() -> Self {
-        let env = |name, default: &str| std::env::var(name).unwrap_or_else(|_| default.into());
         Self {
-            model: env("OPENAI_TTS_MODEL", "gpt-4o-mini-tts"),
-            voice: env("OPENAI_TTS_VOICE", "ash"),
+            model: env("OPENAI_TTS_MODEL").unwrap_or_else(|| "gpt-4o-mini-tts".into()),
+            voice: env("OPENAI_TTS_VOICE").unwrap_or_else(|| "ash".into()),
             format: SpeechFormat::Pcm {
                 sample_rate: 24_000,
             },

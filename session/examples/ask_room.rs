@@ -4,63 +4,63 @@
 //! cargo run --release -p listenkit-session --example ask_room -- "Shall we begin?" --within 30
 //! ```
 //!
-//! Without `--room` it takes the first room that has somebody in it. Ends with status 1 if nobody is anywhere, or no answer comes in time. The answer comes
+//! Without `--room` it takes the first room that has somebody in it. Ends with status 1 and the reason if nobody is anywhere, or no answer comes in time. The answer comes
 //! through a channel of this dialogue's own: two questions of one process never mix. The server is read from `LIVEKIT_URL`, `LIVEKIT_API_KEY`
 //! and `LIVEKIT_API_SECRET`.
 
 mod room_dialogue;
 mod shared;
 
-use std::error::Error;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
 use listenkit_session::api::discover_active_room;
+use listenkit_session::voice::CloseReason;
+use tokio::time::timeout;
+
+/// Longer than a question takes. It is spoken when somebody hears the agent's track, and a client may never ask for it.
+const HEARD: Duration = Duration::from_secs(60);
 
 /// Asks whoever is in a room one question, and prints the answer.
 #[derive(Parser)]
-#[command(after_help = shared::SERVER)]
+#[command(after_help = shared::DIALOGUE)]
 struct Arguments {
     /// What is asked.
     question: String,
     /// Where. Default: the first room that has somebody in it.
     #[arg(long)]
     room: Option<String>,
-    /// Seconds for the answer, from the end of the question.
+    /// Seconds that are waited for somebody, and then for the answer, from the end of the question.
     #[arg(long, default_value_t = 30)]
     within: u64,
 }
 
 #[tokio::main]
-async fn main() -> ExitCode {
-    match ask(Arguments::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-async fn ask(arguments: Arguments) -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), shared::Failure> {
+    shared::print_logs();
+    let arguments = Arguments::parse();
     let room = match arguments.room {
         Some(room) => room,
         None => discover_active_room().await?.name,
     };
-    let (session, mut dialogue) = room_dialogue::join(&room, "ask-room").await?;
-    let person = dialogue
-        .wait_for_participant(Duration::from_secs(10))
-        .await?;
-    if person.is_none() {
-        return Err(format!("nobody is in room {room}").into());
-    }
     let within = Duration::from_secs(arguments.within);
-    let answer = dialogue.ask(arguments.question, within).await?;
-    session.aclose().await;
-    match answer {
-        Some(text) => println!("{text}"),
-        None => return Err(format!("no answer within {} s", within.as_secs()).into()),
+    let reason = room_dialogue::lead(&room, "ask-room", async |dialogue| {
+        let somebody = dialogue.wait_for_participant(within).await?;
+        if somebody.is_none() {
+            return Err(format!("nobody is in room {room}").into());
+        }
+        let asked = timeout(HEARD + within, dialogue.ask(arguments.question, within));
+        match asked.await {
+            Ok(Ok(Some(text))) => println!("{text}"),
+            Ok(Ok(None)) => return Err(format!("no answer within {} s", within.as_secs()).into()),
+            Ok(Err(error)) => return Err(error.into()),
+            Err(_) => return Err("nobody in the room hears this agent's track".into()),
+        }
+        Ok(())
+    })
+    .await?;
+    match reason {
+        CloseReason::UserInitiated => Ok(()),
+        reason => Err(format!("no answer: {}", room_dialogue::why(reason)).into()),
     }
-    Ok(())
 }

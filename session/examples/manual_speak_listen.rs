@@ -4,7 +4,8 @@
 //! cargo run --release -p listenkit-session --example manual_speak_listen -- --room lobby
 //! ```
 //!
-//! Each line of the standard input is said in the room; after each, what is said there within ten seconds is printed. The server is read from
+//! Each line of the standard input is said in the room; after each, what is said there within ten seconds is printed. Ends
+//! with the input, or when who is there leaves. The server is read from
 //! `LIVEKIT_URL`, `LIVEKIT_API_KEY` and `LIVEKIT_API_SECRET`.
 
 mod room_dialogue;
@@ -13,11 +14,12 @@ mod shared;
 use std::time::Duration;
 
 use clap::Parser;
+use listenkit_session::voice::CloseReason;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 /// `speak(text)` and `listen() -> text`: each line of the standard input is said, then the answer is printed.
 #[derive(Parser)]
-#[command(after_help = shared::SERVER)]
+#[command(after_help = shared::DIALOGUE)]
 struct Arguments {
     /// Room to join; it is made if there is none.
     #[arg(long)]
@@ -29,18 +31,24 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> Result<(), shared::Failure> {
+    shared::print_logs();
     let arguments = Arguments::parse();
     let within = Duration::from_secs(arguments.within);
-    let (session, mut dialogue) = room_dialogue::join(&arguments.room, "speak-listen").await?;
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
-    eprintln!("in room {}; write what is to be said", arguments.room);
-    while let Some(line) = lines.next_line().await? {
-        dialogue.speak(line).await?;
-        match dialogue.listen(within).await? {
-            Some(text) => println!("{text}"),
-            None => eprintln!("(nothing within {} s)", within.as_secs()),
+    let reason = room_dialogue::lead(&arguments.room, "speak-listen", async |dialogue| {
+        eprintln!("in room {}; write what is to be said", arguments.room);
+        while let Some(line) = lines.next_line().await? {
+            dialogue.speak(line).await?;
+            match dialogue.listen(within).await? {
+                Some(text) => println!("{text}"),
+                None => eprintln!("(nothing within {} s)", within.as_secs()),
+            }
         }
+        Ok(())
+    })
+    .await?;
+    if reason != CloseReason::UserInitiated {
+        eprintln!("{}", room_dialogue::why(reason));
     }
-    session.aclose().await;
     Ok(())
 }

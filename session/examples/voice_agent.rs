@@ -5,25 +5,25 @@
 //!     cargo run --release -p listenkit-session --example voice_agent -- --agent-name ada
 //! ```
 //!
-//! With a name, the agent goes where it is dispatched; without, into every room. SIGTERM drains.
+//! With a name, the agent goes where it is dispatched; without, into every room. SIGTERM drains. Recognition, language model and voice are those
+//! that the environment names: `--help`.
 
 mod shared;
 
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
+use listenkit_session::listenkit::{Precision, SmartTurn};
+use listenkit_session::providers::Engines;
 use listenkit_session::providers::instant::{EchoLlm, InstantStt, ToneTts};
-use listenkit_session::transport::AutoSubscribe;
-use listenkit_session::voice::{
-    Agent, AgentSession, RoomInputOptions, RoomOutputOptions, SessionEvent, Vad,
-};
+use listenkit_session::voice::{RoomInputOptions, RoomOutputOptions, TurnDetection, Vad};
 use listenkit_session::worker::{self, BoxError, JobContext, Mode, WorkerOptions};
+use listenkit_session::{Agent, AgentSession, async_trait};
 use tracing_subscriber::EnvFilter;
 
 #[derive(Parser)]
-#[command(about = "A voice agent that a LiveKit server sends into rooms", after_help = shared::SERVER)]
+#[command(about = "A voice agent that a LiveKit server sends into rooms", after_help = shared::AGENT)]
 struct Arguments {
     /// Name by which the agent is dispatched; by default LIVEKIT_AGENT_NAME. Without one it goes into every room.
     #[arg(long)]
@@ -34,12 +34,15 @@ struct Arguments {
     /// Defaults for a desk: never full, no health endpoint at a fixed port, and a signal ends the jobs at once.
     #[arg(long)]
     dev: bool,
-    /// Port of the health endpoint; 0 takes a free one.
-    #[arg(long, default_value_t = 0)]
-    health_port: u16,
+    /// Port of the health endpoint; 0 takes a free one. By default 8081, at a desk a free one.
+    #[arg(long)]
+    health_port: Option<u16>,
+    /// Providers that know no language and answer at once, for tests and figures; never full.
+    #[arg(long)]
+    instant: bool,
 }
 
-fn main() -> ExitCode {
+fn main() -> Result<(), shared::Failure> {
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
@@ -47,37 +50,60 @@ fn main() -> ExitCode {
         .with_ansi(false)
         .init();
 
-    // A demonstration is not refused because the machine is busy.
-    let mut options = WorkerOptions::new(talk).load_fn(|| 0.0);
+    let mut options = if arguments.instant {
+        // Figures are not to depend on how busy the machine is.
+        WorkerOptions::new(talk_instantly).load_fn(|| 0.0)
+    } else {
+        // What is missing is said now, and not to the first caller.
+        Engines::find()?;
+        WorkerOptions::new(talk)
+    };
     if let Some(name) = arguments.agent_name {
         options.agent_name = name;
     }
     options.num_idle_processes = arguments.idle_processes;
-    options.port = Some(arguments.health_port);
-    options.host = "127.0.0.1".to_owned();
+    options.port = arguments.health_port;
     if arguments.dev {
         options.mode = Mode::Development;
     }
-    match worker::run(options) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    Ok(worker::run(options)?)
 }
 
 struct Talker;
 
+#[async_trait]
 impl Agent for Talker {
     fn instructions(&self) -> String {
-        "You are a friendly voice. Be brief.".to_owned()
+        "You are a friendly voice on the telephone. Answer in one short sentence.".to_owned()
+    }
+
+    async fn on_enter(&self, session: &AgentSession) {
+        let _ = session.say("Hello! What can I do for you?");
     }
 }
 
-/// One job: a conversation. The providers answer at once and know no language, so that the example runs anywhere: put your own in their place.
+/// One job: a conversation, until the user or the worker ends it.
 async fn talk(job: JobContext) -> Result<(), BoxError> {
-    let connection = job.connect(AutoSubscribe::AudioOnly).await?;
+    let engines = Engines::find()?;
+    let session = AgentSession::builder()
+        .vad(Vad::silero())
+        .turn_detection(TurnDetection::SmartTurn(SmartTurn::embedded(
+            Precision::Fast,
+        )?))
+        .stt(engines.stt)
+        .llm(engines.llm)
+        .tts(engines.tts)
+        .build()?;
+    let (input, output) = (RoomInputOptions::default(), RoomOutputOptions::default());
+    job.run_session(&session, Talker, input, output).await
+}
+
+/// Says nothing by itself.
+struct Echo;
+impl Agent for Echo {}
+
+/// The same for tests and figures: what is measured is everything around the providers.
+async fn talk_instantly(job: JobContext) -> Result<(), BoxError> {
     let turns = (1..=1000).map(|n| format!("turn {n}"));
     let session = AgentSession::builder()
         .vad(Vad::silero())
@@ -86,30 +112,6 @@ async fn talk(job: JobContext) -> Result<(), BoxError> {
         .tts(Arc::new(ToneTts::new()))
         .min_endpointing_delay(Duration::from_millis(500))
         .build()?;
-    let mut events = session.events();
-    session
-        .start_in_room(
-            Talker,
-            connection,
-            RoomInputOptions::default(),
-            RoomOutputOptions::default(),
-        )
-        .await?;
-    let closing = session.clone();
-    job.add_session_close(async move |_| closing.aclose().await);
-    let ended = job.ended();
-    tokio::pin!(ended);
-    loop {
-        tokio::select! {
-            event = events.recv() => match event {
-                Some(event @ SessionEvent::Error { .. }) => tracing::warn!(?event),
-                Some(event) => tracing::debug!(?event),
-                None => break,
-            },
-            _ = &mut ended => break,
-        }
-    }
-    // The user has left, or the job ends anyway.
-    job.shutdown("the conversation is over");
-    Ok(())
+    let (input, output) = (RoomInputOptions::default(), RoomOutputOptions::default());
+    job.run_session(&session, Echo, input, output).await
 }

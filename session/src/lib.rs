@@ -19,8 +19,12 @@ pub mod tts;
 pub mod voice;
 pub mod worker;
 
+/// For `impl Agent`, whose methods are async.
+pub use async_trait::async_trait;
 pub use audio::{AudioFormatError, AudioFrame};
 pub use chat::{ChatContext, ChatItem, ChatMessage, Role};
+/// The core: `SmartTurn`, `TurnPolicy`, `Endpointing`, `EndOfTurn` and more are in this crate's interface.
+pub use listenkit;
 pub use retry::{ErrorKind, ProviderError, RetryPolicy};
 pub use tls::install_crypto_provider;
 pub use voice::{Agent, AgentSession};

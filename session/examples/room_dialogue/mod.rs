@@ -1,35 +1,57 @@
 //! A dialogue in a room, for several examples.
 
-use std::error::Error;
-
 use listenkit_session::AgentSession;
 use listenkit_session::api::Credentials;
 use listenkit_session::providers::Engines;
 use listenkit_session::transport::{self, AutoSubscribe, ConnectOptions};
-use listenkit_session::voice::{Dialogue, RoomInputOptions, RoomOutputOptions, Vad};
+use listenkit_session::voice::{CloseReason, Dialogue, RoomInputOptions, RoomOutputOptions, Vad};
 
-/// Joins `room` as `identity` on the server that the environment names.
-pub(crate) async fn join(
+use crate::shared::Failure;
+
+/// Joins `room` as `identity` on the server that the environment names, lets `talk` lead the conversation, and leaves, however that ends. Gives why the
+/// conversation is over: [`CloseReason::UserInitiated`] if `talk` came to its end.
+pub(crate) async fn lead(
     room: &str,
     identity: &str,
-) -> Result<(AgentSession, Dialogue), Box<dyn Error>> {
+    talk: impl AsyncFnOnce(&mut Dialogue) -> Result<(), Failure>,
+) -> Result<CloseReason, Failure> {
+    // Before the room is joined: nobody is to meet an agent that cannot hear.
+    let session = AgentSession::builder()
+        .vad(Vad::silero())
+        .stt(Engines::find_stt()?)
+        .tts(Engines::find_tts()?)
+        .build()?;
     let server = Credentials::from_env()?;
-    let token = server.join_token(identity, room)?;
+    let token = server.agent_token(identity, room)?;
     let mut options = ConnectOptions::default();
     options.auto_subscribe = AutoSubscribe::AudioOnly;
     let connection = transport::open()?
         .connect(&server.ws_url(), &token, &options)
         .await?;
-    let engines = Engines::find()?;
-    let session = AgentSession::builder()
-        .vad(Vad::silero())
-        .stt(engines.stt)
-        .tts(engines.tts)
-        .build()?;
-    let (dialogue, agent) = Dialogue::new(&session);
+
+    let (mut dialogue, agent) = Dialogue::new(&session);
     let (input, output) = (RoomInputOptions::default(), RoomOutputOptions::default());
     session
         .start_in_room(agent, connection, input, output)
         .await?;
-    Ok((session, dialogue))
+    let outcome = tokio::select! {
+        outcome = talk(&mut dialogue) => outcome,
+        _ = tokio::signal::ctrl_c() => Err("stopped".into()),
+    };
+    // Leaves the room, too.
+    session.aclose().await;
+    match session.closed().await? {
+        CloseReason::UserInitiated => outcome.map(|()| CloseReason::UserInitiated),
+        // What `talk` says then is that the session is over, and this is why.
+        reason => Ok(reason),
+    }
+}
+
+/// Why a conversation is over that did not come to its end.
+pub(crate) fn why(reason: CloseReason) -> String {
+    match reason {
+        CloseReason::ParticipantDisconnected => "they have left".to_owned(),
+        CloseReason::RoomDisconnected => "the room is over".to_owned(),
+        reason => format!("it is over: {reason:?}"),
+    }
 }

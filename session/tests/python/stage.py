@@ -185,7 +185,7 @@ def start_worker(kind: str, at: Server, name: str, idle: int = 1, marks: Path | 
         library = next((Path(rtc.__file__).parent / "resources").glob("liblivekit_ffi.*"), None)
         if "LIVEKIT_LIB_PATH" not in os.environ and library is not None:
             env["LIVEKIT_LIB_PATH"] = str(library)
-        command: list[str | Path] = [agent, "--agent-name", name, "--idle-processes", str(idle)]
+        command: list[str | Path] = [agent, "--instant", "--health-port", "0", "--agent-name", name, "--idle-processes", str(idle)]
     elif kind == "peer":
         command = [peer_python(), HERE / "peer_worker.py", "start"]
     else:

@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! LIVEKIT_URL=ws://127.0.0.1:7880 LIVEKIT_API_KEY=... LIVEKIT_API_SECRET=... \
-//!     cargo run --release -p listenkit-session --example voice_agent -- --agent-name ada
+//!     cargo run --release -p listenkit-session --example voice_agent -- --agent-name ada --dev
 //! ```
 //!
-//! With a name, the agent goes where it is dispatched; without, into every room. SIGTERM drains. Recognition, language model and voice are those
+//! With a name, the agent goes where it is dispatched; without, into every room. SIGTERM drains; with `--dev`,
+//! for a desk, it ends all at once, and a busy machine refuses nobody. Recognition, language model and voice are those
 //! that the environment names: `--help`.
 
 mod shared;

@@ -17,6 +17,8 @@ use listenkit_session::transport::native::NativeTransport;
 use listenkit_session::transport::{AudioTrack, Connection, DataPacket, Room, RoomEvent};
 use listenkit_test_server::{Options, proto};
 use rooms::{RATE, SOON, Server, amplitude_at, voice};
+#[cfg(unix)]
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, watch};
@@ -168,7 +170,7 @@ impl Human {
         }
     }
 
-    /// Says a sentence of a second and a half.
+    /// Says the end of a sentence, a second long.
     fn speak(&self) {
         self.speak.send(()).expect("the microphone is there");
     }
@@ -190,7 +192,7 @@ impl Human {
     }
 }
 
-/// Silence, and the sentence whenever it is asked for: real speech, which the VAD has to find.
+/// Silence, and the words whenever they are asked for: real speech, which the VAD has to find.
 async fn microphone(track: Box<dyn AudioTrack>, mut said: mpsc::UnboundedReceiver<()>) {
     let path = concat!(
         env!("CARGO_MANIFEST_DIR"),
@@ -198,8 +200,8 @@ async fn microphone(track: Box<dyn AudioTrack>, mut said: mpsc::UnboundedReceive
     );
     let mut wav = hound::WavReader::open(path).expect("a fixture");
     assert_eq!((wav.spec().sample_rate, wav.spec().channels), (RATE, 1));
-    // The end of the first sentence, from a gap between two words, with some silence behind.
-    let (from, to) = (RATE as usize * 18 / 10, RATE as usize * 34 / 10);
+    // The end of the first sentence.
+    let (from, to) = (RATE as usize * 22 / 10, RATE as usize * 34 / 10);
     let sentence: Vec<i16> = wav
         .samples()
         .take(to)
@@ -416,9 +418,39 @@ async fn direct_room_does_not_wait_for_ever_in_an_empty_room() {
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_stopped_at_the_keyboard_leaves_the_room() {
-    use rustix::process::{Pid, Signal, kill_process};
+async fn voice_agent_greets_where_it_is_sent_and_answers() {
+    let scene = Scene::new().await;
+    let mut human = scene.human().await;
+    // As at a desk: a machine that builds is no reason to refuse a call.
+    let arguments = ["--agent-name", "ada", "--dev"];
+    let worker = scene.example("voice_agent", &arguments).spawn();
+    let worker = worker.expect("it starts");
+    let double = scene.server.double();
+    let registered = double.wait_for_workers(1, SOON).await;
+    registered.expect("the worker registers");
+    double.dispatch(ROOM, "ada", "").await.expect("it is sent");
+    human.hears_end_of(1).await;
+    human.speak();
+    human.hears_end_of(2).await;
+    human.room.close().await;
+    let left = double.wait_for_room(ROOM, "empty", GONE, |room| room.participants.is_empty());
+    left.await.expect("the agent leaves with its user");
+    signal(&worker, Signal::TERM);
+    let (code, out, errors) = end(worker).await;
+    assert_eq!(code, Some(0), "{out}{errors}");
+    assert!(out.contains("ParticipantDisconnected"), "{out}");
+}
 
+#[cfg(unix)]
+fn signal(child: &Child, signal: Signal) {
+    let pid = i32::try_from(child.id().expect("it runs")).expect("a pid");
+    let pid = Pid::from_raw(pid).expect("a pid");
+    kill_process(pid, signal).expect("it runs");
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_stopped_at_the_keyboard_leaves_the_room() {
     let examples: [(&str, &str, &[&str]); 2] = [
         ("direct_room", "ada", &["--room", ROOM, "--identity", "ada"]),
         ("speaker_bot", "speaker-bot", &["--room", ROOM]),
@@ -430,9 +462,7 @@ async fn who_is_stopped_at_the_keyboard_leaves_the_room() {
         scene.has_agent(identity).await;
         // It is in the room some moments before it waits for the signal.
         tokio::time::sleep(Duration::from_millis(500)).await;
-        let pid = i32::try_from(child.id().expect("it runs")).expect("a pid");
-        let pid = Pid::from_raw(pid).expect("a pid");
-        kill_process(pid, Signal::INT).expect("it runs");
+        signal(&child, Signal::INT);
         let (code, ..) = end(child).await;
         assert!(code.is_some(), "{name} was killed by the signal");
         scene.is_left_by(identity).await;

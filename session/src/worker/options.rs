@@ -291,45 +291,47 @@ pub struct WorkerOptions {
     /// Name by which the agent is dispatched. Empty: it goes into every room. By default `LIVEKIT_AGENT_NAME`; whatever it is set to,
     /// `LIVEKIT_AGENT_NAME_OVERRIDE` wins if it is not empty.
     pub agent_name: String,
-    /// Which version of the agent this is, for servers that tell them apart. By default `LIVEKIT_AGENT_DEPLOYMENT`.
+    /// Which version of the agent this is, for servers that tell them apart. By default `LIVEKIT_AGENT_DEPLOYMENT`, else empty.
     pub deployment: String,
-    /// What starts a job.
+    /// What starts a job. Default: a room.
     pub worker_type: WorkerType,
-    /// What the agent may do in its room.
+    /// What the agent may do in its room. Default: everything, and it is seen.
     pub permissions: Permissions,
-    /// Whether defaults are those of a service or of a desk.
+    /// Whether defaults are those of a service or of a desk. Default: of a service.
     pub mode: Mode,
-    /// Where jobs run.
+    /// Where jobs run. Default: each in a process of its own.
     pub executor: JobExecutor,
-    /// Address of the server; by default `LIVEKIT_URL`.
+    /// Address of the server, `ws:`, `wss:`, `http:` or `https:`. By default `LIVEKIT_URL`; with neither, the worker does not start.
     pub ws_url: Option<String>,
-    /// By default `LIVEKIT_API_KEY`.
+    /// Name of the key. By default `LIVEKIT_API_KEY`; with neither, the worker does not start.
     pub api_key: Option<String>,
-    /// By default `LIVEKIT_API_SECRET`.
+    /// The key. By default `LIVEKIT_API_SECRET`; with neither, the worker does not start.
     pub api_secret: Option<String>,
-    /// For servers that ask their workers for one. By default `LIVEKIT_WORKER_TOKEN`.
+    /// For servers that ask their workers for one. By default `LIVEKIT_WORKER_TOKEN`, else none.
     pub worker_token: String,
-    /// Failed tries to connect in a row before the worker gives up.
+    /// Failed tries to connect in a row before the worker gives up. Default 16: some two minutes.
     pub max_retry: u32,
-    /// Load from which on the worker is full. By default 0.7, in development never.
+    /// Load from which on the worker is full, above 0 and at most 1: at 0 it takes no job, above 1 it is never full. By default 0.7, in development never. The load is
+    /// that of all processors of the machine, whoever causes it, unless [`load_fn`](Self::load_fn) gives another.
     pub load_threshold: Option<f64>,
-    /// How long jobs may go on after the first signal.
+    /// How long jobs may go on after the first signal. Default 1 h. In development they end at once.
     pub drain_timeout: Duration,
     /// Processes that wait for a job, already prewarmed. By default one for each processor, 4 at most; in development none.
     pub num_idle_processes: Option<usize>,
-    /// A process with more memory, in MB, is warned of. 0: none is.
+    /// A job's process with more memory, in MB, is warned of. 0: none is. Default 1000.
     pub job_memory_warn_mb: f64,
-    /// A process with more memory, in MB, is killed. 0: none is.
+    /// A job's process with more memory, in MB, is killed, and its job fails. 0: none is. Default 0.
     pub job_memory_limit_mb: f64,
-    /// Address of the health endpoint.
+    /// Address on which the health endpoint listens. Default `0.0.0.0`: whoever can reach the machine's port can ask, without a key, and is told the agent's name,
+    /// the load, and how many jobs and processes there are (`GET /worker`). `127.0.0.1` keeps that on the machine.
     pub host: String,
-    /// Port of the health endpoint; 0 takes a free one. By default 8081, in development 0.
+    /// Port of the health endpoint; 0 takes a free one, which the log names. By default 8081, in development 0.
     pub port: Option<u16>,
-    /// Whether there is a health endpoint.
+    /// Whether there is a health endpoint. Default true.
     pub health_endpoint: bool,
-    /// The program of a job's process. By default this one.
+    /// The program of a job's process. By default this one, with its own arguments.
     pub process_command: Option<ProcessCommand>,
-    /// Times.
+    /// Times, each with its own default.
     pub timing: WorkerTiming,
     pub(crate) entrypoint: Entrypoint,
     pub(crate) prewarm: Option<Prewarm>,

@@ -70,8 +70,7 @@ async fn main() -> Result<(), shared::Failure> {
 
     let server = Credentials::from_env()?;
     let token = server.agent_token(&arguments.identity, &arguments.room)?;
-    let mut options = ConnectOptions::default();
-    options.auto_subscribe = AutoSubscribe::AudioOnly;
+    let options = ConnectOptions::default().auto_subscribe(AutoSubscribe::AudioOnly);
     let connection = transport::open()?
         .connect(&server.ws_url(), &token, &options)
         .await?;

@@ -60,12 +60,12 @@ fn main() -> Result<(), shared::Failure> {
         WorkerOptions::new(talk)
     };
     if let Some(name) = arguments.agent_name {
-        options.agent_name = name;
+        options = options.agent_name(name);
     }
     options.num_idle_processes = arguments.idle_processes;
     options.port = arguments.health_port;
     if arguments.dev {
-        options.mode = Mode::Development;
+        options = options.mode(Mode::Development);
     }
     Ok(worker::run(options)?)
 }

@@ -23,8 +23,7 @@ pub(crate) async fn lead(
         .build()?;
     let server = Credentials::from_env()?;
     let token = server.agent_token(identity, room)?;
-    let mut options = ConnectOptions::default();
-    options.auto_subscribe = AutoSubscribe::AudioOnly;
+    let options = ConnectOptions::default().auto_subscribe(AutoSubscribe::AudioOnly);
     let connection = transport::open()?
         .connect(&server.ws_url(), &token, &options)
         .await?;

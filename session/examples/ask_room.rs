@@ -16,10 +16,7 @@ use std::time::Duration;
 use clap::Parser;
 use listenkit_session::api::discover_active_room;
 use listenkit_session::voice::CloseReason;
-use tokio::time::timeout;
-
-/// Longer than a question takes. It is spoken when somebody hears the agent's track, and a client may never ask for it.
-const HEARD: Duration = Duration::from_secs(60);
+use room_dialogue::HEARD;
 
 /// Asks whoever is in a room one question, and prints the answer.
 #[derive(Parser)]
@@ -44,17 +41,11 @@ async fn main() -> Result<(), shared::Failure> {
         None => discover_active_room().await?.name,
     };
     let within = Duration::from_secs(arguments.within);
-    let reason = room_dialogue::lead(&room, "ask-room", async |dialogue| {
-        let somebody = dialogue.wait_for_participant(within).await?;
-        if somebody.is_none() {
-            return Err(format!("nobody is in room {room}").into());
-        }
-        let asked = timeout(HEARD + within, dialogue.ask(arguments.question, within));
-        match asked.await {
-            Ok(Ok(Some(text))) => println!("{text}"),
-            Ok(Ok(None)) => return Err(format!("no answer within {} s", within.as_secs()).into()),
-            Ok(Err(error)) => return Err(error.into()),
-            Err(_) => return Err("nobody in the room hears this agent's track".into()),
+    let reason = room_dialogue::lead(&room, "ask-room", within, async |dialogue, _| {
+        let answer = dialogue.ask(arguments.question, within);
+        match room_dialogue::heard(HEARD + within, answer).await? {
+            Some(text) => println!("{text}"),
+            None => return Err(format!("no answer within {} s", within.as_secs()).into()),
         }
         Ok(())
     })

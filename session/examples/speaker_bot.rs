@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use listenkit_session::voice::CloseReason;
+use room_dialogue::{HEARD, heard};
 
 /// Speaks and listens in a room, without a language model.
 #[derive(Parser)]
@@ -40,23 +41,24 @@ struct Arguments {
 async fn main() -> Result<(), shared::Failure> {
     shared::print_logs();
     let arguments = Arguments::parse();
-    let reason = room_dialogue::lead(&arguments.room, "speaker-bot", async |dialogue| {
-        println!("in room {}, waiting for somebody", arguments.room);
-        let wait = Duration::from_secs(arguments.wait);
-        let Some(person) = dialogue.wait_for_participant(wait).await? else {
-            return Err(format!("nobody came within {} s", arguments.wait).into());
-        };
-        println!("{} is here", person.identity);
-        dialogue.speak(&arguments.say).await?;
-        let end = Instant::now() + Duration::from_secs(arguments.listen);
-        while let Some(left) = end.checked_duration_since(Instant::now()) {
-            if let Some(text) = dialogue.listen(left).await? {
-                println!("heard: {text}");
+    let wait = Duration::from_secs(arguments.wait);
+    println!("waiting for somebody in room {}", arguments.room);
+    let reason = room_dialogue::lead(
+        &arguments.room,
+        "speaker-bot",
+        wait,
+        async |dialogue, person| {
+            println!("{} is here", person.identity);
+            heard(HEARD, dialogue.speak(arguments.say)).await?;
+            let end = Instant::now() + Duration::from_secs(arguments.listen);
+            while let Some(left) = end.checked_duration_since(Instant::now()) {
+                if let Some(text) = dialogue.listen(left).await? {
+                    println!("heard: {text}");
+                }
             }
-        }
-        dialogue.speak("Goodbye.").await?;
-        Ok(())
-    })
+            heard(HEARD, dialogue.speak("Goodbye.")).await
+        },
+    )
     .await?;
     if reason != CloseReason::UserInitiated {
         eprintln!("{}", room_dialogue::why(reason));

@@ -1,19 +1,27 @@
 //! A dialogue in a room, for several examples.
 
+use std::time::Duration;
+
 use listenkit_session::AgentSession;
 use listenkit_session::api::Credentials;
 use listenkit_session::providers::Engines;
-use listenkit_session::transport::{self, AutoSubscribe, ConnectOptions};
-use listenkit_session::voice::{CloseReason, Dialogue, RoomInputOptions, RoomOutputOptions, Vad};
+use listenkit_session::transport::{self, AutoSubscribe, ConnectOptions, Participant};
+use listenkit_session::voice::{
+    CloseReason, Dialogue, RoomInputOptions, RoomOutputOptions, SessionError, Vad,
+};
 
 use crate::shared::Failure;
 
-/// Joins `room` as `identity` on the server that the environment names, lets `talk` lead the conversation, and leaves, however that ends. Gives why the
-/// conversation is over: [`CloseReason::UserInitiated`] if `talk` came to its end.
+/// Longer than a text takes to be heard.
+pub(crate) const HEARD: Duration = Duration::from_secs(60);
+
+/// Joins `room` as `identity` on the server that the environment names, waits for somebody, lets `talk` lead the conversation with them, and leaves, however
+/// that ends. Gives why the conversation is over: [`CloseReason::UserInitiated`] if `talk` came to its end.
 pub(crate) async fn lead(
     room: &str,
     identity: &str,
-    talk: impl AsyncFnOnce(&mut Dialogue) -> Result<(), Failure>,
+    wait: Duration,
+    talk: impl AsyncFnOnce(&mut Dialogue, Participant) -> Result<(), Failure>,
 ) -> Result<CloseReason, Failure> {
     // Before the room is joined: nobody is to meet an agent that cannot hear.
     let session = AgentSession::builder()
@@ -33,8 +41,14 @@ pub(crate) async fn lead(
     session
         .start_in_room(agent, connection, input, output)
         .await?;
+    let conversation = async {
+        match dialogue.wait_for_participant(wait).await? {
+            Some(person) => talk(&mut dialogue, person).await,
+            None => Err(format!("nobody came into room {room} within {} s", wait.as_secs()).into()),
+        }
+    };
     let outcome = tokio::select! {
-        outcome = talk(&mut dialogue) => outcome,
+        outcome = conversation => outcome,
         _ = tokio::signal::ctrl_c() => Err("stopped".into()),
     };
     // Leaves the room, too.
@@ -43,6 +57,20 @@ pub(crate) async fn lead(
         CloseReason::UserInitiated => outcome.map(|()| CloseReason::UserInitiated),
         // What `talk` says then is that the session is over, and this is why.
         reason => Ok(reason),
+    }
+}
+
+/// What comes of something that is said. Speech waits for somebody who hears the agent's track, and a client may never subscribe to it.
+pub(crate) async fn heard<T>(
+    limit: Duration,
+    speech: impl Future<Output = Result<T, SessionError>>,
+) -> Result<T, Failure> {
+    match tokio::time::timeout(limit, speech).await {
+        Ok(heard) => Ok(heard?),
+        Err(_) => Err(
+            "nobody in the room hears this agent: their clients have not subscribed to its track"
+                .into(),
+        ),
     }
 }
 

@@ -407,11 +407,17 @@ async fn direct_room_greets_who_comes_answers_and_ends_when_they_hang_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn direct_room_does_not_wait_for_ever_in_an_empty_room() {
+async fn direct_room_does_not_wait_for_ever_for_who_did_not_hang_up() {
     let scene = Scene::new().await;
+    let mut human = scene.human().await;
     let arguments = ["--room", ROOM, "--identity", "ada", "--alone", "1"];
     let agent = scene.example("direct_room", &arguments).spawn();
-    let (code, out, _) = end(agent.expect("it starts")).await;
+    let agent = agent.expect("it starts");
+    human.hears_begin_of(1).await;
+    // To the session they may come back, as after a lost connection.
+    let double = scene.server.double();
+    double.remove_participant(ROOM, HUMAN).await;
+    let (code, out, _) = end(agent).await;
     assert_eq!(code, Some(0));
     assert!(out.contains("nobody has been here for 1 s"), "{out}");
     scene.is_left_by("ada").await;

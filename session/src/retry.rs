@@ -67,7 +67,7 @@ pub struct RetryPolicy {
     pub first_delay: Duration,
     /// Longest wait; it doubles up to this. A provider's `Retry-After` is obeyed up to ten times this.
     pub max_delay: Duration,
-    /// Each wait is drawn between `1 - jitter` and `1` of its length. 0.0..=1.0.
+    /// Each wait is drawn between `1 - jitter` and `1` of its length. 0.0..=1.0; what is outside, or no number, counts as the nearest, or as 0.
     pub jitter: f64,
     /// Time for one attempt.
     pub timeout: Duration,
@@ -177,9 +177,13 @@ impl RetryPolicy {
         }
         let doublings = attempts.saturating_sub(1).min(31);
         let longest = self.first_delay.saturating_mul(1 << doublings);
-        let jitter = self.jitter.clamp(0.0, 1.0);
+        let jitter = match self.jitter.is_nan() {
+            true => 0.0,
+            false => self.jitter.clamp(0.0, 1.0),
+        };
         let own = longest
             .min(self.max_delay)
+            .min(LONGEST)
             .mul_f64(1.0 - jitter * fastrand::f64());
         let asked = error.retry_after.unwrap_or_default();
         let most = self.max_delay.saturating_mul(RETRY_AFTER_LIMIT);

@@ -138,3 +138,23 @@ async fn each_attempt_has_its_own_deadline() {
     assert_eq!(attempts, 2);
     assert!(began.elapsed() < Duration::from_millis(6_200));
 }
+
+#[test]
+fn a_policy_of_any_numbers_gives_waits() {
+    for jitter in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -1.0, 1.0] {
+        for longest in [Duration::ZERO, Duration::from_secs(1), Duration::MAX] {
+            let policy = RetryPolicy {
+                max_retries: u32::MAX,
+                first_delay: longest,
+                max_delay: longest,
+                jitter,
+                timeout: Duration::MAX,
+            };
+            let wait = policy.wait_after(7, &error(ErrorKind::Server));
+            assert!(
+                wait.is_some_and(|wait| wait <= longest),
+                "{jitter} {longest:?}"
+            );
+        }
+    }
+}

@@ -257,6 +257,101 @@ async fn the_recovery_ends_with_the_adapter() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_that_refuses_a_clip_is_asked_about_the_next() {
+    let picky = Arc::new(ScriptedStt::new(|number, _| {
+        let outcome = match number {
+            0 => Err(ErrorKind::Rejected),
+            _ => Ok("first".to_owned()),
+        };
+        (Duration::from_millis(100), outcome)
+    }));
+    let stts: Vec<SharedStt> = vec![picky.clone(), batch("second", &flag(true))];
+    let stt = FallbackAdapter::new(stts, options()).expect("sound");
+    let mut changes = stt.availability_changes();
+    assert_eq!(ask(&stt).await, Ok("second".into()));
+    assert_eq!(stt.available(), [true, true]);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(picky.clips().len(), 1, "and not with the same clip again");
+    assert_eq!(ask(&stt).await, Ok("first".into()));
+    assert_eq!(drain(&mut changes), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_utterance_that_one_refuses_goes_to_a_stream_and_the_others_come_back() {
+    // Of a list that has to be relayed: the second utterance is refused by the first and by the third.
+    let refuses = |number| {
+        Arc::new(ScriptedStt::new(move |at, _| {
+            let outcome = match at == number {
+                true => Err(ErrorKind::Rejected),
+                false => Ok(format!("batch {number}")),
+            };
+            (Duration::from_millis(100), outcome)
+        }))
+    };
+    let stts: Vec<SharedStt> = vec![refuses(1), Arc::new(streaming("stream", vec![]))];
+    let stt = FallbackAdapter::new(stts, options()).expect("sound");
+    let events = converse(&stt).await;
+    assert_complete(&events, 0.065, "refused once");
+    let said = texts(&events);
+    assert_eq!(said[0], "batch 1");
+    assert!(said[1..].iter().all(|text| text == "stream "), "{said:?}");
+    assert_eq!(stt.available(), [true, true]);
+
+    // Where all refuse it, it is given back, and the stream goes on.
+    let adapter = StreamAdapter::new(refuses(0), vad(), StreamAdapterOptions::default());
+    let adapter = Arc::new(adapter.expect("defaults are in range"));
+    let last = Arc::new(FaultyStream::new("stream", adapter, vec![]));
+    let stts: Vec<SharedStt> = vec![refuses(1), last];
+    let stt = FallbackAdapter::new(stts, options()).expect("sound");
+    let events = converse(&stt).await;
+    let failed = events.iter().filter_map(|event| match event {
+        SttEvent::SegmentFailed(failed) => Some((failed.number, failed.stream_ended)),
+        _ => None,
+    });
+    assert_eq!(failed.collect::<Vec<_>>(), [(1, false)]);
+    let all = expected(CONVERSATION, "segment_ready").len();
+    assert_eq!(texts(&events).len(), all - 1);
+    assert!(matches!(events.last(), Some(SttEvent::Final(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn looking_after_a_recogniser_obeys_it_and_never_spins() {
+    let first = batch("first", &flag(false));
+    let stts: Vec<SharedStt> = vec![first.clone(), batch("second", &flag(true))];
+    let options = FallbackOptions {
+        recovery_interval: Duration::ZERO,
+        ..options()
+    };
+    let stt = FallbackAdapter::new(stts, options).expect("sound");
+    ask(&stt).await.expect("the second works");
+    let asked = first.clips().len();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    // Every 0.1 s, and each takes another 0.1 s.
+    let probes = first.clips().len() - asked;
+    assert!((40..=55).contains(&probes), "{probes}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_answers_with_a_refusal_works_again() {
+    let first = Arc::new(ScriptedStt::new(|number, _| {
+        // The request and its retry, then a probe.
+        let kind = if number < 2 {
+            ErrorKind::Server
+        } else {
+            ErrorKind::Rejected
+        };
+        (Duration::ZERO, Err(kind))
+    }));
+    let stts: Vec<SharedStt> = vec![first.clone(), batch("second", &flag(true))];
+    let stt = FallbackAdapter::new(stts, options()).expect("sound");
+    let mut changes = stt.availability_changes();
+    ask(&stt).await.expect("the second works");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(drain(&mut changes), [(0, false), (0, true)]);
+    assert_eq!(first.clips().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn utterances_fall_back_one_by_one_with_exactly_their_audio() {
     let works = flag(true);
     let (first, second) = (batch("first", &works), batch("second", &flag(true)));

@@ -8,9 +8,8 @@ use std::time::Duration;
 use listenkit::SileroVad;
 use tokio::sync::broadcast;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
-use super::relay::{self, RelayOptions, Source};
+use super::relay::{self, Failure, RelayOptions, Source};
 use super::segments::lock;
 use super::{
     RecognizeOptions, SharedStt, StreamAdapter, StreamAdapterOptions, Stt, SttCapabilities,
@@ -23,6 +22,9 @@ const LABEL: &str = "fallback";
 /// Changes of availability that a slow reader can be behind.
 const CHANGES: usize = 64;
 
+/// Least time between two attempts to find out whether a recogniser works again: each is a request, which may cost money.
+const LEAST_INTERVAL: Duration = Duration::from_millis(100);
+
 /// How a [`FallbackAdapter`] falls back.
 #[derive(Clone, Debug)]
 pub struct FallbackOptions {
@@ -30,12 +32,15 @@ pub struct FallbackOptions {
     pub vad: Option<SileroVad>,
     /// How it finds them. Retries are those below.
     pub adapter: StreamAdapterOptions,
-    /// For each recogniser, before the next is asked: one retry and 10 s for an attempt, as LiveKit Agents 1.8.9. Its time is also what a stream gets to open, to take
-    /// its input, and for each of its events behind the end of the input.
+    /// For each recogniser, one retry and 10 s for an attempt, as LiveKit Agents 1.8.9. A request, and the opening of a stream, is retried before the next is asked. A stream that breaks goes
+    /// to the next at once; when all have failed since the last transcript, they are opened again, each as often as this says. Its time is also what a stream gets to take its input, and for
+    /// each of its events behind the end of the input.
     pub retry: RetryPolicy,
-    /// Time between two attempts to find out whether a recogniser that failed works again. Default 5 s.
+    /// Time between two attempts to find out whether a recogniser that failed works again. Default 5 s; at least 0.1 s. One that asks for more time
+    /// ([`ProviderError::retry_after`]) gets it.
     pub recovery_interval: Duration,
-    /// Most audio without a transcript that is kept for the next recogniser. Default 60 s; only a stream that gives no transcript for so long loses any.
+    /// Most audio without a transcript that is kept for the next recogniser. Default 60 s; only a stream that gives no transcript for so long loses any. Audio that no recogniser has got yet
+    /// is not dropped: while there is so much of it, the input waits.
     pub max_replay: Duration,
 }
 
@@ -75,9 +80,12 @@ pub struct AvailabilityChanged {
 
 /// Asks the first recogniser of a list that works.
 ///
-/// One that fails is left out until it works again, which is tried in the background with the audio it failed on. If none is available, all are asked in turn.
-/// Utterances go to the next one by one; of a stream, everything that no transcript has answered is replayed, so a failure costs time but no words. A start or end of
-/// speech that was told is not told again.
+/// One that fails is left out until it works again, which is tried in the background with the audio it failed on. If none is available, all are asked in turn. One that refuses a request
+/// ([`ProviderError::is_retryable`] is false) is not left out: the next gets that request.
+///
+/// Utterances go to the next one by one; of a stream, everything that no transcript has answered is replayed, so a failure costs time but no words. What a transcript answers is said by its
+/// span; without, it is the oldest speech whose start and end were told; of a recogniser that tells none of these, all that it was given before. A start or end of speech that
+/// was told is not told again. If all fail, what was not answered comes out as [`SegmentFailed`](SttEvent::SegmentFailed), then the error.
 pub struct FallbackAdapter {
     inner: Arc<Inner>,
 }
@@ -201,8 +209,7 @@ impl Stt for FallbackAdapter {
             inner: Arc::clone(inner),
             options: options.clone(),
             present: None,
-            opened: Instant::now(),
-            failures: 0,
+            records: vec![Record::default(); inner.stts.len()],
         });
         let relay = RelayOptions {
             max_replay: own.max_replay,
@@ -286,7 +293,7 @@ impl Inner {
                     return Ok(transcript);
                 }
                 Err(error) => {
-                    self.failed(index, Some(audio.clone()), options);
+                    self.failed(index, &error, Some(audio.clone()), options);
                     errors.push(error);
                 }
             }
@@ -301,13 +308,19 @@ impl Inner {
         }
     }
 
-    /// Leaves a recogniser out, and looks after it.
+    /// Leaves a recogniser out, and looks after it; unless it has refused this request only.
     fn failed(
         self: &Arc<Self>,
         index: usize,
+        error: &ProviderError,
         audio: Option<AudioFrame>,
         options: &RecognizeOptions,
     ) {
+        if !error.is_retryable() {
+            let label = self.stts[index].stt.label();
+            tracing::warn!(label, %error, "a recogniser has refused a request");
+            return;
+        }
         if !self.stts[index].available.swap(false, Ordering::Relaxed) {
             return;
         }
@@ -342,16 +355,26 @@ async fn recover(
     options: RecognizeOptions,
 ) {
     let Some(first) = inner.upgrade() else { return };
-    let interval = first.options.recovery_interval;
+    let interval = first.options.recovery_interval.max(LEAST_INTERVAL);
     let length = audio.as_ref().map(AudioFrame::duration);
     let limit = first.options.retry.timeout;
     let limit = limit.saturating_add(length.unwrap_or_default());
     let stt = Arc::clone(&first.stts[index].stt);
     drop(first);
+    let mut wait = interval;
     loop {
-        tokio::time::sleep(interval).await;
+        tokio::time::sleep(wait).await;
         let probe = probe(&stt, audio.as_ref(), &options);
-        let works = matches!(tokio::time::timeout(limit, probe).await, Ok(Ok(())));
+        let answer = tokio::time::timeout(limit, probe).await;
+        let works = match &answer {
+            Ok(Ok(())) => true,
+            // It is there, and refuses this audio.
+            Ok(Err(error)) => !error.is_retryable(),
+            Err(_) => false,
+        };
+        let asked = answer.ok().and_then(Result::err);
+        let asked = asked.and_then(|error| error.retry_after);
+        wait = asked.unwrap_or_default().max(interval);
         let Some(inner) = inner.upgrade() else { return };
         let available = inner.stts[index].available.load(Ordering::Relaxed);
         if works {
@@ -395,70 +418,106 @@ struct Next {
     inner: Arc<Inner>,
     options: RecognizeOptions,
     present: Option<usize>,
-    opened: Instant,
-    /// Streams that have failed since the last transcript, or since one that lasted longer than an attempt may take.
-    failures: usize,
+    /// One for each of the list.
+    records: Vec<Record>,
+}
+
+/// How a recogniser failed since the last transcript, or since a stream that lasted longer than an attempt may take.
+#[derive(Clone, Default)]
+struct Record {
+    failures: u32,
+    newest: Option<ProviderError>,
+}
+
+impl Next {
+    fn failed(&mut self, index: usize, error: ProviderError, audio: Option<AudioFrame>) {
+        self.inner.failed(index, &error, audio, &self.options);
+        let record = &mut self.records[index];
+        record.failures = record.failures.saturating_add(1);
+        record.newest = Some(error);
+    }
+
+    /// How long to wait before this one is opened; `None` if it has failed too often, or for good.
+    fn wait_for(&self, index: usize) -> Option<Duration> {
+        let Record { failures, newest } = &self.records[index];
+        match newest {
+            Some(error) => self.inner.options.retry.wait_after(*failures, error),
+            None => Some(Duration::ZERO),
+        }
+    }
+
+    /// Whom to open next, and after what wait. One that has just failed is not asked again at once, unless there is no other.
+    fn candidate(&self) -> Option<(usize, Duration)> {
+        let all = 0..self.records.len();
+        let open = all.filter_map(|index| Some((index, self.wait_for(index)?)));
+        open.min_by_key(|&(index, _)| {
+            let left_out = !self.inner.stts[index].available.load(Ordering::Relaxed);
+            let failures = self.records[index].failures;
+            (left_out, failures, Some(index) == self.present, index)
+        })
+    }
+
+    fn all_failed(&self) -> ProviderError {
+        let errors = self.records.iter().filter_map(|r| r.newest.clone());
+        all_failed(&errors.collect::<Vec<_>>())
+    }
 }
 
 #[async_trait::async_trait]
 impl Source for Next {
-    async fn next(
-        &mut self,
-        failed: Option<(ProviderError, Option<AudioFrame>)>,
-    ) -> Result<SttStream, ProviderError> {
-        let mut errors = Vec::new();
-        let mut audio = None;
-        if let (Some((error, probe)), Some(present)) = (failed, self.present) {
-            self.inner.failed(present, probe.clone(), &self.options);
-            if self.opened.elapsed() > self.inner.options.retry.timeout {
-                self.failures = 0;
-            }
-            self.failures += 1;
-            errors.push(error);
-            audio = probe;
-        }
-        if self.failures >= self.inner.stts.len() {
-            return Err(all_failed(&errors));
-        }
+    async fn next(&mut self, failed: Option<Failure>) -> Result<SttStream, ProviderError> {
         let policy = self.inner.options.retry;
-        let after = self.present;
-        // One that has just failed is not asked again at once, unless there is no other.
-        let mut order = self.inner.order();
-        order.sort_by_key(|&index| Some(index) == after);
-        for index in order {
-            let stt = &self.inner.stts[index].streaming;
+        let mut newest = None;
+        if let (Some(failure), Some(present)) = (failed, self.present) {
+            if failure.lasted > policy.timeout {
+                self.records.fill(Record::default());
+            }
+            newest = failure.audio;
+            self.failed(present, failure.error, newest.clone());
+        }
+        while let Some((index, wait)) = self.candidate() {
+            tokio::time::sleep(wait).await;
+            let stt = Arc::clone(&self.inner.stts[index].streaming);
             let opened = policy.run_for(stt.label(), |_| stt.stream(&self.options));
             match opened.await.0 {
                 Ok(stream) => {
-                    (self.present, self.opened) = (Some(index), Instant::now());
+                    self.present = Some(index);
                     return Ok(stream);
                 }
                 Err(error) => {
-                    self.inner.failed(index, audio.clone(), &self.options);
-                    errors.push(error);
+                    self.failed(index, error, newest.clone());
+                    // It has had its retries.
+                    self.records[index].failures = u32::MAX;
                 }
             }
         }
-        Err(all_failed(&errors))
+        Err(self.all_failed())
     }
 
     fn has_successor(&self) -> bool {
-        let available = |index: &usize| self.inner.stts[*index].available.load(Ordering::Relaxed);
-        (0..self.inner.stts.len()).any(|index| Some(index) != self.present && available(&index))
+        (0..self.records.len()).any(|index| {
+            let available = self.inner.stts[index].available.load(Ordering::Relaxed);
+            available && Some(index) != self.present && self.wait_for(index).is_some()
+        })
     }
 
-    fn answered(&mut self) {
-        self.failures = 0;
-        if let Some(present) = self.present {
+    fn answered(&mut self, recognised: bool) {
+        self.records.fill(Record::default());
+        if let (true, Some(present)) = (recognised, self.present) {
             self.inner.works(present);
         }
     }
 }
 
+/// It is worth a later attempt if that is so of any.
 fn all_failed(errors: &[ProviderError]) -> ProviderError {
     let all: Vec<_> = errors.iter().map(ToString::to_string).collect();
     let message = format!("all recognisers have failed: {}", all.join("; "));
-    ProviderError::new(LABEL, ErrorKind::Connection, message)
+    let kind = match errors.iter().any(ProviderError::is_retryable) {
+        true => ErrorKind::Connection,
+        false => ErrorKind::Rejected,
+    };
+    ProviderError::new(LABEL, kind, message)
 }
 
 fn rejected(message: impl Into<String>) -> ProviderError {

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
-use super::relay::{self, RelayOptions, Source};
+use super::relay::{self, Failure, RelayOptions, Source};
 use super::{RecognizeOptions, SharedStt, Stt, SttCapabilities, SttStream, Transcript};
 use crate::{AudioFrame, ProviderError, RetryPolicy};
 
@@ -32,7 +30,7 @@ impl Reconnecting {
         }
     }
 
-    /// Most audio without a transcript that is kept. Default 60 s.
+    /// Most audio without a transcript that is kept. Default 60 s. Audio that no stream has got yet is not dropped: while there is so much of it, the input waits.
     #[must_use]
     pub fn max_replay(mut self, longest: Duration) -> Self {
         self.max_replay = longest;
@@ -63,7 +61,6 @@ impl Stt for Reconnecting {
             stt: Arc::clone(&self.stt),
             options: options.clone(),
             retry: self.retry,
-            opened: Instant::now(),
             attempts: 0,
         };
         let relay = RelayOptions {
@@ -78,21 +75,18 @@ struct Again {
     stt: SharedStt,
     options: RecognizeOptions,
     retry: RetryPolicy,
-    opened: Instant,
     /// Streams that failed since the last transcript, or since one that lasted longer than an attempt may take.
     attempts: u32,
 }
 
 #[async_trait::async_trait]
 impl Source for Again {
-    async fn next(
-        &mut self,
-        failed: Option<(ProviderError, Option<AudioFrame>)>,
-    ) -> Result<SttStream, ProviderError> {
-        let mut failed = failed.map(|(error, _)| error);
-        if self.opened.elapsed() > self.retry.timeout {
+    async fn next(&mut self, failed: Option<Failure>) -> Result<SttStream, ProviderError> {
+        let lasted = failed.as_ref().map(|failure| failure.lasted);
+        if lasted.is_some_and(|lasted| lasted > self.retry.timeout) {
             self.attempts = 0;
         }
+        let mut failed = failed.map(|failure| failure.error);
         loop {
             if let Some(error) = failed {
                 self.attempts = self.attempts.saturating_add(1);
@@ -103,10 +97,7 @@ impl Source for Again {
             }
             let opening = self.stt.stream(&self.options);
             match self.retry.attempt(self.stt.label(), opening).await {
-                Ok(stream) => {
-                    self.opened = Instant::now();
-                    return Ok(stream);
-                }
+                Ok(stream) => return Ok(stream),
                 Err(error) => failed = Some(error),
             }
         }
@@ -116,7 +107,7 @@ impl Source for Again {
         false
     }
 
-    fn answered(&mut self) {
+    fn answered(&mut self, _: bool) {
         self.attempts = 0;
     }
 }

@@ -1,16 +1,19 @@
 //! A stream that outlives the streams behind it.
 //!
-//! Everything pushed is kept until a transcript has answered it. When the stream behind breaks, its successor gets all of that again, and its times are moved to where they
-//! belong; starts and ends of speech that have been told are not told twice. Where there is no successor, what was not answered comes out with its audio.
+//! Everything pushed is kept until a transcript has answered it, or a stream has shown that it is silence: not until it was sent, for a stream may be deaf long before it
+//! breaks. When the stream behind breaks, its successor gets all of that again, and its times are moved to where they belong; starts and ends of speech that have been told are not told
+//! twice. Where there is no successor, what was not answered comes out with its audio.
 
-use std::collections::VecDeque;
+mod kept;
+mod open;
+
 use std::time::Duration;
 
-use listenkit::SampleRate;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::adapter::mono;
+use self::kept::Kept;
+use self::open::Open;
 use super::{FailedSegment, SttCommand, SttEvent, SttInput, SttStream, Transcript};
 use crate::retry::LONGEST;
 use crate::{AudioFrame, ErrorKind, ProviderError};
@@ -19,38 +22,38 @@ use crate::{AudioFrame, ErrorKind, ProviderError};
 const INPUT_CAPACITY: usize = 64;
 const EVENT_CAPACITY: usize = 256;
 
-/// Audio kept while a recogniser that tells starts has told none: the onset of speech that it has not told yet, and what its VAD wants before it. Far more than either needs, for
-/// silence costs a successor nothing.
-const IDLE: Duration = Duration::from_secs(5);
-
-/// By how much a transcript may end before the end of speech that it belongs to: some recognisers date it by its last word.
-const SHORT_BY: Duration = Duration::from_millis(300);
-
 /// Audio of the newest failure that a recogniser is tried with before it is used again.
 const PROBE: Duration = Duration::from_secs(5);
 
 /// Where the streams behind come from.
 #[async_trait::async_trait]
 pub(super) trait Source: Send + Sync {
-    /// The next stream: the first, or the successor of the one that has failed like this. `probe` is the newest audio of it.
+    /// The next stream: the first, or the successor of the one that has failed like this.
     ///
     /// # Errors
     /// There is none.
-    async fn next(
-        &mut self,
-        failed: Option<(ProviderError, Option<AudioFrame>)>,
-    ) -> Result<SttStream, ProviderError>;
+    async fn next(&mut self, failed: Option<Failure>) -> Result<SttStream, ProviderError>;
 
     /// Whether an utterance that failed should be put to a successor.
     fn has_successor(&self) -> bool;
 
-    /// A transcript has come.
-    fn answered(&mut self);
+    /// A transcript has come; or, if not `recognised`, an utterance was given back because nobody could recognise it.
+    fn answered(&mut self, recognised: bool);
+}
+
+/// How a stream broke.
+pub(super) struct Failure {
+    pub(super) error: ProviderError,
+    /// The newest of what it should have heard.
+    pub(super) audio: Option<AudioFrame>,
+    /// How long it lived, up to its last sign of life.
+    pub(super) lasted: Duration,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RelayOptions {
-    /// Most audio that is kept for a successor.
+    /// Most audio that is kept for a successor. What no stream has got yet is never dropped: when there is so much of it, the input waits. While a successor catches up, both
+    /// may be there.
     pub(super) max_replay: Duration,
     /// Longest time for the stream to take what it is given, and between two of its events after the end of the input.
     pub(super) timeout: Duration,
@@ -67,8 +70,9 @@ pub(super) fn open(source: Box<dyn Source>, mut options: RelayOptions) -> SttStr
         out,
         kept: Kept::default(),
         sent: 0,
+        open: Open::default(),
         told: Told::default(),
-        segments: 0,
+        numbers: Numbers::default(),
     };
     tokio::spawn(relay.run(commands));
     SttStream { input, events }
@@ -80,7 +84,19 @@ struct Closed;
 /// Why a stream behind is over.
 enum End {
     Done,
-    Failed(ProviderError),
+    Failed {
+        error: ProviderError,
+        lasted: Duration,
+    },
+}
+
+/// The way into a stream behind.
+enum Entry {
+    Open(mpsc::Sender<SttCommand>),
+    /// All was sent.
+    Ended,
+    /// The stream takes no more. Why, it may still say.
+    Refused,
 }
 
 struct Relay {
@@ -90,9 +106,10 @@ struct Relay {
     kept: Kept,
     /// How much of `kept` the present stream has got.
     sent: usize,
+    /// What the present stream has told of.
+    open: Open,
     told: Told,
-    /// Utterances that were given back.
-    segments: u64,
+    numbers: Numbers,
 }
 
 impl Relay {
@@ -108,14 +125,24 @@ impl Relay {
             let stream = self.next(failed.take(), commands, &mut more).await?;
             let end = match stream {
                 Ok(stream) => self.pump(stream, commands, &mut more).await?,
-                Err(error) => return self.give_up(error).await,
+                Err(error) => {
+                    commands.close();
+                    while let Ok(command) = commands.try_recv() {
+                        self.kept.push(command);
+                    }
+                    return self.give_up(error).await;
+                }
             };
             match end {
                 End::Done => return self.close_speech().await,
-                End::Failed(error) => {
+                End::Failed { error, lasted } => {
                     tracing::warn!(%error, "a recognition stream has failed");
-                    let probe = self.kept.newest(PROBE);
-                    failed = Some((error, probe));
+                    let audio = self.kept.newest(PROBE);
+                    failed = Some(Failure {
+                        error,
+                        audio,
+                        lasted,
+                    });
                 }
             }
         }
@@ -124,21 +151,21 @@ impl Relay {
     /// The next stream; what is pushed meanwhile is kept.
     async fn next(
         &mut self,
-        failed: Option<(ProviderError, Option<AudioFrame>)>,
+        failed: Option<Failure>,
         commands: &mut mpsc::Receiver<SttCommand>,
         more: &mut bool,
     ) -> Result<Result<SttStream, ProviderError>, Closed> {
+        self.sent = 0;
         let opening = self.source.next(failed);
         tokio::pin!(opening);
         loop {
+            let longest = self.options.max_replay;
             tokio::select! {
                 stream = &mut opening => return Ok(stream),
-                command = commands.recv(), if *more => match command {
+                command = commands.recv(), if *more && self.kept.has_room(longest) => match command {
                     Some(command) => {
-                        let room = self.options.max_replay;
-                        self.sent = 0;
                         self.kept.push(command);
-                        self.kept.trim(self.kept.end.saturating_sub(room), usize::MAX);
+                        self.kept.trim(longest, usize::MAX);
                     }
                     None => *more = false,
                 },
@@ -154,73 +181,85 @@ impl Relay {
         more: &mut bool,
     ) -> Result<End, Closed> {
         let SttStream { input, mut events } = stream;
-        let mut input = Some(input.0);
-        let offset = self.kept.start;
+        let mut entry = Entry::Open(input.0);
         self.sent = 0;
-        let mut deadline = Instant::now() + self.options.timeout;
+        self.open = Open::default();
+        self.numbers.base = self.numbers.next;
+        self.kept.cut();
+        let offset = self.kept.start();
+        let opened = Instant::now();
+        let mut alive = opened;
+        let failed = |error, alive| End::Failed {
+            error,
+            lasted: alive - opened,
+        };
         loop {
-            let behind = self.kept.commands.get(self.sent).cloned();
-            if behind.is_none() && !*more {
-                input = None;
+            let behind = self.kept.get(self.sent).cloned();
+            if behind.is_none() && !*more && matches!(entry, Entry::Open(_)) {
+                entry = Entry::Ended;
             }
             let out = self.out.clone();
-            let late = input.is_none() || behind.is_some();
+            let idle = behind.is_none() && matches!(entry, Entry::Open(_));
+            let way = match (&entry, &behind) {
+                (Entry::Open(input), Some(_)) => Some(input.clone()),
+                _ => None,
+            };
+            let sends = way.is_some();
+            // While it takes nothing, the user speaks on.
+            let listens =
+                *more && (behind.is_none() || self.kept.has_room(self.options.max_replay));
             tokio::select! {
                 event = events.recv() => {
-                    deadline = Instant::now() + self.options.timeout;
-                    match event {
-                        Some(event) => {
-                            if let Some(error) = self.hear(event, offset).await? {
-                                return Ok(End::Failed(error));
-                            }
-                        }
-                        None if input.is_none() => return Ok(End::Done),
-                        None => {
-                            let message = "the stream ended before its input";
-                            return Ok(End::Failed(ProviderError::new("stt", ErrorKind::Connection, message)));
-                        }
+                    let Some(event) = event else {
+                        return Ok(match entry {
+                            Entry::Ended => End::Done,
+                            Entry::Open(_) => failed(broken("the stream ended before its input"), alive),
+                            Entry::Refused => failed(broken("the stream takes no more input"), alive),
+                        });
+                    };
+                    if let Some(error) = self.hear(event, offset).await? {
+                        return Ok(failed(error, alive));
+                    }
+                    // Behind the wait for our own reader.
+                    alive = Instant::now();
+                }
+                room = room(way), if sends => {
+                    alive = Instant::now();
+                    let is_open = room.is_some();
+                    if let (Some(room), Some(command)) = (room, behind) {
+                        room.send(command);
+                        self.sent += 1;
+                        self.kept.give(self.sent);
+                        self.forget();
+                    }
+                    if !is_open {
+                        entry = Entry::Refused;
                     }
                 }
-                room = room(input.as_ref()), if behind.is_some() => {
-                    deadline = Instant::now() + self.options.timeout;
-                    let (Some(room), Some((_, command))) = (room, behind) else {
-                        return Ok(End::Failed(self.last_words(&mut events, offset).await?));
-                    };
-                    room.send(command);
-                    self.sent += 1;
-                    self.forget();
-                }
-                command = commands.recv(), if *more && behind.is_none() => {
-                    // The stream has had nothing to do so far.
-                    deadline = Instant::now() + self.options.timeout;
+                command = commands.recv(), if listens => {
+                    if idle {
+                        // The stream has had nothing to do so far.
+                        alive = Instant::now();
+                    }
                     match command {
-                        Some(command) => self.kept.push(command),
+                        Some(command) => {
+                            self.kept.push(command);
+                            self.forget();
+                        }
                         None => *more = false,
                     }
                 }
-                () = tokio::time::sleep_until(deadline), if late => {
+                () = tokio::time::sleep_until(alive + self.options.timeout), if !idle => {
+                    if matches!(entry, Entry::Refused) {
+                        return Ok(failed(broken("the stream takes no more input"), alive));
+                    }
                     let message = format!("no progress within {:?}", self.options.timeout);
-                    return Ok(End::Failed(ProviderError::new("stt", ErrorKind::Timeout, message)));
+                    let error = ProviderError::new("stt", ErrorKind::Timeout, message);
+                    return Ok(failed(error, alive));
                 }
                 () = out.closed() => return Err(Closed),
             }
         }
-    }
-
-    /// Why a stream takes no more input.
-    async fn last_words(
-        &mut self,
-        events: &mut mpsc::Receiver<SttEvent>,
-        offset: Duration,
-    ) -> Result<ProviderError, Closed> {
-        let deadline = Instant::now() + self.options.timeout;
-        while let Ok(Some(event)) = tokio::time::timeout_at(deadline, events.recv()).await {
-            if let Some(error) = self.hear(event, offset).await? {
-                return Ok(error);
-            }
-        }
-        let message = "the stream takes no more input";
-        Ok(ProviderError::new("stt", ErrorKind::Connection, message))
     }
 
     /// Passes an event on; gives the error if it ends the stream.
@@ -232,7 +271,8 @@ impl Relay {
         let event = match event {
             SttEvent::StartOfSpeech { at } => {
                 let at = at.saturating_add(offset);
-                self.told.starts = true;
+                let settled = self.open.start(at);
+                self.settle(settled);
                 if self.told.speaking || at < self.told.until {
                     return Ok(None);
                 }
@@ -241,24 +281,23 @@ impl Relay {
             }
             SttEvent::EndOfSpeech { at } => {
                 let at = at.saturating_add(offset);
+                let settled = self.open.end(at);
+                self.settle(settled);
                 if !self.told.speaking || at <= self.told.until {
                     return Ok(None);
                 }
                 (self.told.speaking, self.told.until) = (false, at);
                 SttEvent::EndOfSpeech { at }
             }
-            SttEvent::Interim(transcript) => SttEvent::Interim(moved(transcript, offset)),
-            SttEvent::Preflight(transcript) => SttEvent::Preflight(moved(transcript, offset)),
+            SttEvent::Interim(transcript) => SttEvent::Interim(self.moved(transcript, offset)),
+            SttEvent::Preflight(transcript) => SttEvent::Preflight(self.moved(transcript, offset)),
             SttEvent::Final(transcript) => {
-                let transcript = moved(transcript, offset);
-                let until = match transcript.span {
-                    Some((_, end)) => end,
-                    None if self.told.starts && !self.told.speaking => self.told.until,
-                    None => self.kept.position_of(self.sent),
-                };
-                self.kept.answered = self.kept.answered.max(until);
-                self.source.answered();
-                self.forget();
+                let transcript = self.moved(transcript, offset);
+                if let Some(number) = transcript.segment {
+                    self.numbers.told(number);
+                }
+                self.answer(transcript.span.map(|(_, end)| end));
+                self.source.answered(true);
                 SttEvent::Final(transcript)
             }
             SttEvent::SegmentFailed(failed) if self.source.has_successor() => {
@@ -267,8 +306,10 @@ impl Relay {
             SttEvent::SegmentFailed(mut failed) => {
                 failed.audio_at = failed.audio_at.saturating_add(offset);
                 failed.span = moved_span(failed.span, offset);
-                self.kept.answered = self.kept.answered.max(failed.span.1);
-                self.segments = self.segments.max(failed.number.saturating_add(1));
+                failed.number = failed.number.saturating_add(self.numbers.base);
+                self.numbers.told(failed.number);
+                self.answer(Some(failed.span.1));
+                self.source.answered(false);
                 SttEvent::SegmentFailed(failed)
             }
             SttEvent::Error {
@@ -281,33 +322,34 @@ impl Relay {
         Ok(None)
     }
 
-    /// Whether all speech that was told has its transcript.
-    fn is_idle(&self) -> bool {
-        let told = &self.told;
-        told.starts && !told.speaking && self.kept.answered.saturating_add(SHORT_BY) >= told.until
+    /// A transcript of speech up to the end of its span, if it has one.
+    fn answer(&mut self, span_end: Option<Duration>) {
+        let position = self.kept.position_of(self.sent);
+        let settled = self.open.answer(span_end, position);
+        self.settle(settled);
     }
 
-    /// Lets go of what no successor will need.
+    /// No successor needs what is before this. What the stream has not got is not settled by what it says.
+    fn settle(&mut self, until: Duration) {
+        self.kept
+            .settle(until.min(self.kept.position_of(self.sent)));
+        self.forget();
+    }
+
+    /// Lets go of what no successor will need, as far as the present stream has got it.
     fn forget(&mut self) {
-        let longest = match self.is_idle() {
-            true => IDLE,
-            false => self.options.max_replay,
-        };
-        let position = self.kept.position_of(self.sent);
-        let floor = self.kept.answered.max(position.saturating_sub(longest));
-        self.sent -= self.kept.trim(floor, self.sent);
+        self.sent -= self.kept.trim(self.options.max_replay, self.sent);
     }
 
     async fn give_up(&mut self, error: ProviderError) -> Result<(), Closed> {
         self.close_speech().await?;
-        let pieces = match self.is_idle() {
-            true => Vec::new(),
-            false => self.kept.pieces(),
-        };
-        for (audio_at, audio) in pieces {
+        self.kept.cut();
+        for (audio_at, audio) in self.kept.pieces() {
             let span = (audio_at, audio_at.saturating_add(audio.duration()));
+            let number = self.numbers.next;
+            self.numbers.told(number);
             let failed = FailedSegment {
-                number: self.segments,
+                number,
                 audio,
                 audio_at,
                 error: error.clone(),
@@ -315,7 +357,6 @@ impl Relay {
                 span,
                 stream_ended: true,
             };
-            self.segments += 1;
             self.say(SttEvent::SegmentFailed(failed)).await?;
         }
         let recoverable = false;
@@ -325,7 +366,7 @@ impl Relay {
     /// Every start gets its end.
     async fn close_speech(&mut self) -> Result<(), Closed> {
         if std::mem::take(&mut self.told.speaking) {
-            let at = self.kept.end;
+            let at = self.kept.end();
             self.told.until = at;
             self.say(SttEvent::EndOfSpeech { at }).await?;
         }
@@ -335,20 +376,26 @@ impl Relay {
     async fn say(&self, event: SttEvent) -> Result<(), Closed> {
         self.out.send(event).await.map_err(|_| Closed)
     }
+
+    /// A transcript of the present stream, which began at `offset`.
+    fn moved(&self, mut transcript: Transcript, offset: Duration) -> Transcript {
+        transcript.span = transcript.span.map(|span| moved_span(span, offset));
+        for word in &mut transcript.words {
+            word.span = moved_span(word.span, offset);
+        }
+        let segment = transcript.segment;
+        transcript.segment = segment.map(|number| number.saturating_add(self.numbers.base));
+        transcript
+    }
 }
 
 /// Room for one command; `None` if the stream takes no more.
-async fn room(input: Option<&mpsc::Sender<SttCommand>>) -> Option<mpsc::Permit<'_, SttCommand>> {
-    input?.reserve().await.ok()
+async fn room(way: Option<mpsc::Sender<SttCommand>>) -> Option<mpsc::OwnedPermit<SttCommand>> {
+    way?.reserve_owned().await.ok()
 }
 
-/// A transcript of a stream that began at `offset`.
-fn moved(mut transcript: Transcript, offset: Duration) -> Transcript {
-    transcript.span = transcript.span.map(|span| moved_span(span, offset));
-    for word in &mut transcript.words {
-        word.span = moved_span(word.span, offset);
-    }
-    transcript
+fn broken(message: &str) -> ProviderError {
+    ProviderError::new("stt", ErrorKind::Connection, message)
 }
 
 fn moved_span((start, end): (Duration, Duration), offset: Duration) -> (Duration, Duration) {
@@ -358,95 +405,22 @@ fn moved_span((start, end): (Duration, Duration), offset: Duration) -> (Duration
 /// What has been told of the speech.
 #[derive(Default)]
 struct Told {
-    /// Whether this recogniser tells starts at all.
-    starts: bool,
     speaking: bool,
     /// The newest start or end.
     until: Duration,
 }
 
-/// What was pushed and not been answered, oldest first, each with the position behind it.
+/// Each stream behind numbers its segments from 0; ours go on.
 #[derive(Default)]
-struct Kept {
-    commands: VecDeque<(Duration, SttCommand)>,
-    /// Positions before the first and behind the last of them.
-    start: Duration,
-    end: Duration,
-    /// Everything before this has been answered.
-    answered: Duration,
+struct Numbers {
+    /// Of the present stream's first.
+    base: u64,
+    /// The first that was not told.
+    next: u64,
 }
 
-impl Kept {
-    fn push(&mut self, command: SttCommand) {
-        let duration = match &command {
-            SttCommand::Frame(frame) => frame.duration(),
-            SttCommand::Gap(duration) => *duration,
-            SttCommand::Flush => Duration::ZERO,
-        };
-        self.end = self.end.saturating_add(duration);
-        self.commands.push_back((self.end, command));
-    }
-
-    /// The position behind the first `count` commands.
-    fn position_of(&self, count: usize) -> Duration {
-        match count
-            .checked_sub(1)
-            .and_then(|last| self.commands.get(last))
-        {
-            Some((end, _)) => *end,
-            None => self.start,
-        }
-    }
-
-    /// Drops what ends before `floor`, of the first `most` commands; gives how many it dropped.
-    fn trim(&mut self, floor: Duration, most: usize) -> usize {
-        let mut dropped = 0;
-        while dropped < most {
-            let Some((end, _)) = self.commands.front().filter(|(end, _)| *end <= floor) else {
-                break;
-            };
-            self.start = *end;
-            self.commands.pop_front();
-            dropped += 1;
-        }
-        dropped
-    }
-
-    /// The audio that is kept, in mono, each piece of one format and without gaps, with its position.
-    fn pieces(&self) -> Vec<(Duration, AudioFrame)> {
-        let mut pieces = Vec::new();
-        let mut open: Option<(Duration, SampleRate, Vec<i16>)> = None;
-        for (end, command) in &self.commands {
-            let frame = match command {
-                SttCommand::Frame(frame) => frame,
-                SttCommand::Gap(_) => {
-                    pieces.extend(open.take());
-                    continue;
-                }
-                SttCommand::Flush => continue,
-            };
-            let Ok(rate) = SampleRate::new(frame.sample_rate()) else {
-                continue;
-            };
-            pieces.extend(open.take_if(|(_, before, _)| *before != rate));
-            let at = end.saturating_sub(frame.duration());
-            let (_, _, samples) = open.get_or_insert((at, rate, Vec::new()));
-            let mixed = mono(frame.samples().to_vec(), frame.channels() as usize, rate);
-            samples.extend_from_slice(mixed.samples());
-        }
-        pieces.extend(open);
-        pieces
-            .into_iter()
-            .map(|(at, rate, samples)| (at, mono(samples, 1, rate)))
-            .collect()
-    }
-
-    /// The newest audio.
-    fn newest(&self, longest: Duration) -> Option<AudioFrame> {
-        let (_, audio) = self.pieces().pop()?;
-        let rate = SampleRate::new(audio.sample_rate()).ok()?;
-        let count = usize::try_from(rate.samples(longest).0).unwrap_or(usize::MAX);
-        let from = audio.samples().len().saturating_sub(count);
-        Some(mono(audio.samples()[from..].to_vec(), 1, rate))
+impl Numbers {
+    fn told(&mut self, number: u64) {
+        self.next = self.next.max(number.saturating_add(1));
     }
 }

@@ -232,6 +232,41 @@ async fn a_server_that_does_not_stream_or_forgets_done_is_understood() {
 }
 
 #[tokio::test]
+async fn null_means_absent_and_text_may_come_in_parts() {
+    // The last chunk of Azure; usage of a server that does not count.
+    const NULL: &str =
+        "data: {\"choices\":[{\"index\":0,\"delta\":null,\"finish_reason\":\"stop\"}]}\n\n";
+    const NO_CHOICES: &str = "data: {\"choices\":null,\"error\":null,\"usage\":{\"prompt_tokens\":null,\"completion_tokens\":3}}\n\n";
+    // Mistral's reasoning models, and its answers with references.
+    const PARTS: &str = "data: {\"choices\":[{\"delta\":{\"content\":[{\"type\":\"thinking\",\"thinking\":[{\"type\":\"text\",\"text\":\"hm\"}]},{\"type\":\"text\",\"text\":\"Hi\"},{\"type\":\"reference\",\"reference_ids\":[1]},{\"type\":\"text\",\"text\":\" you\"}]}}]}\n\n";
+    let server = Server::start([
+        events(&[PIECE, NULL, NO_CHOICES, DONE]),
+        events(&[PARTS, STOP, DONE]),
+        json(
+            200,
+            "{\"choices\":[{\"message\":{\"content\":[{\"type\":\"text\",\"text\":\"All.\"}]},\"delta\":null,\"finish_reason\":\"stop\"}],\"usage\":null}",
+        ),
+    ])
+    .await;
+    let chunks = chat(&server).await.unwrap();
+    assert_eq!(text(&chunks), "Héllo 👋");
+    let usage = chunks.last().unwrap().usage.unwrap();
+    assert_eq!((usage.prompt_tokens, usage.completion_tokens), (0, 3));
+    assert_eq!(text(&chat(&server).await.unwrap()), "Hi you");
+    assert_eq!(text(&chat(&server).await.unwrap()), "All.");
+}
+
+#[tokio::test]
+async fn an_empty_reason_is_no_end() {
+    const PIECE: &str =
+        "data: {\"choices\":[{\"delta\":{\"content\":\"Half\"},\"finish_reason\":\"\"}]}\n\n";
+    let server = Server::start([events(&[PIECE]), events(&[PIECE, STOP])]).await;
+    let error = chat(&server).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Connection, "{error}");
+    assert_eq!(text(&chat(&server).await.unwrap()), "Half");
+}
+
+#[tokio::test]
 async fn a_stream_that_ends_early_breaks_hangs_or_lies_is_an_error() {
     for (play, kind) in [
         (events(&[PIECE]), ErrorKind::Connection),

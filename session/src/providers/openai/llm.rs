@@ -135,12 +135,16 @@ impl OpenAiLlm {
         if piece.error.is_some() {
             return Err(self.server.error_in_answer(LABEL, body));
         }
-        let Some(choice) = piece.choices.first() else {
+        let Some(choice) = piece.choice() else {
             let message = "the answer has no choices";
             return Err(ProviderError::new(LABEL, ErrorKind::Malformed, message));
         };
         Ok(ChatChunk {
-            text: choice.message.text(),
+            text: choice
+                .message
+                .as_ref()
+                .map(Content::text)
+                .unwrap_or_default(),
             usage: piece.usage.map(Into::into),
         })
     }
@@ -221,69 +225,97 @@ impl Answer {
         if piece.error.is_some() {
             return Err(self.server.error_in_answer(LABEL, event.as_bytes()));
         }
-        let mut chunk = ChatChunk {
-            text: String::new(),
-            usage: piece.usage.map(Into::into),
-        };
-        // One answer was asked for.
-        if let Some(choice) = piece.choices.first() {
-            chunk.text = choice.delta.text();
-            if let Some(reason) = &choice.finish_reason {
+        let mut chunk = ChatChunk::default();
+        if let Some(choice) = piece.choice() {
+            chunk.text = choice.delta.as_ref().map(Content::text).unwrap_or_default();
+            // Some servers give an empty reason with every piece.
+            let reason = choice.finish_reason.as_deref();
+            if let Some(reason) = reason.filter(|reason| !reason.is_empty()) {
                 self.finished = true;
                 if reason != "stop" {
                     tracing::warn!(reason, "the model stopped early");
                 }
             }
         }
+        chunk.usage = piece.usage.map(Into::into);
         let empty = chunk.text.is_empty() && chunk.usage.is_none();
         Ok((!empty).then_some(chunk))
     }
 }
 
-/// An event, or a whole answer.
+/// An event, or a whole answer. What one server leaves out, another gives as null.
 #[derive(Deserialize)]
 struct Piece {
-    #[serde(default)]
-    choices: Vec<Choice>,
+    choices: Option<Vec<Choice>>,
     usage: Option<Counts>,
     error: Option<Value>,
 }
 
+impl Piece {
+    /// One answer was asked for.
+    fn choice(&self) -> Option<&Choice> {
+        self.choices.as_ref()?.first()
+    }
+}
+
 #[derive(Deserialize)]
 struct Choice {
-    #[serde(default)]
-    delta: Content,
-    #[serde(default)]
-    message: Content,
+    delta: Option<Content>,
+    message: Option<Content>,
     finish_reason: Option<String>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Deserialize)]
 struct Content {
-    content: Option<String>,
+    content: Option<Text>,
     refusal: Option<String>,
+}
+
+/// Text, or a list of parts. Parts of other kinds are not for the user: what the model thinks, the numbers of its sources.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Text {
+    Whole(String),
+    Parts(Vec<Part>),
+}
+
+#[derive(Deserialize)]
+struct Part {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    text: Option<String>,
 }
 
 impl Content {
     fn text(&self) -> String {
-        let parts = [&self.content, &self.refusal];
-        parts.into_iter().flatten().map(String::as_str).collect()
+        let mut text = match &self.content {
+            Some(Text::Whole(text)) => text.clone(),
+            Some(Text::Parts(parts)) => parts.iter().filter_map(Part::text).collect(),
+            None => String::new(),
+        };
+        text.push_str(self.refusal.as_deref().unwrap_or_default());
+        text
+    }
+}
+
+impl Part {
+    fn text(&self) -> Option<&str> {
+        let is_text = matches!(self.kind.as_deref(), None | Some("text" | "output_text"));
+        self.text.as_deref().filter(|_| is_text)
     }
 }
 
 #[derive(Deserialize)]
 struct Counts {
-    #[serde(default)]
-    prompt_tokens: u32,
-    #[serde(default)]
-    completion_tokens: u32,
+    prompt_tokens: Option<u32>,
+    completion_tokens: Option<u32>,
 }
 
 impl From<Counts> for Usage {
     fn from(counts: Counts) -> Self {
         Self {
-            prompt_tokens: counts.prompt_tokens,
-            completion_tokens: counts.completion_tokens,
+            prompt_tokens: counts.prompt_tokens.unwrap_or_default(),
+            completion_tokens: counts.completion_tokens.unwrap_or_default(),
         }
     }
 }

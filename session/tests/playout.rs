@@ -491,3 +491,75 @@ async fn a_sink_that_panics_ends_its_utterance() {
     assert_eq!(played.position, Duration::ZERO);
     assert!(!utterance.started().await);
 }
+
+#[tokio::test(start_paused = true)]
+async fn any_read_ahead_plays_all() {
+    for read_ahead in [Duration::ZERO, ms(5), Duration::MAX] {
+        let card = Card::new(1_000);
+        let mut options = PlayoutOptions::default();
+        options.read_ahead = read_ahead;
+        let playout = Playout::new(card.clone(), options);
+        let (sender, receiver) = mpsc::channel(1);
+        let utterance = playout.play(receiver);
+        let speak = async {
+            for part in 0..50 {
+                // 6.7 ms at a time: less than a frame, more than nothing.
+                let part = audio(ramp(part * 320, 320));
+                sender.send(part).await.unwrap();
+            }
+            drop(sender);
+        };
+        let played = tokio::time::timeout(ms(5_000), async {
+            tokio::join!(speak, utterance.finished()).1
+        });
+        let played = played.await.expect("it ends");
+        assert_eq!(played.position, time(16_000), "{read_ahead:?}");
+        assert_ramp(&card.heard()[..16_000], 16_000);
+    }
+}
+
+/// A sink whose queue falls by whole packets.
+struct Packets(Arc<Card>);
+
+#[async_trait::async_trait]
+impl AudioSink for Packets {
+    fn sample_rate(&self) -> u32 {
+        RATE
+    }
+
+    fn channels(&self) -> u32 {
+        1
+    }
+
+    async fn capture(&self, frame: &AudioFrame) -> Result<(), TransportError> {
+        self.0.capture(frame).await
+    }
+
+    fn queued(&self) -> Duration {
+        let packet = of_ms(20);
+        time(self.0.run().waiting.len().next_multiple_of(packet))
+    }
+
+    fn clear(&self) {
+        self.0.clear();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn asking_for_the_position_is_no_stall() {
+    let mut options = PlayoutOptions::default();
+    options.stall = ms(250);
+    let playout = Playout::new(Arc::new(Packets(Card::new(1_000))), options);
+    let (sender, receiver) = mpsc::channel(1);
+    let utterance = playout.play(receiver);
+    sender.send(audio(ramp(0, of_ms(10_000)))).await.unwrap();
+    drop(sender);
+    // Far more often than packets leave.
+    while !utterance.is_finished() {
+        let _ = utterance.position();
+        sleep(ms(1)).await;
+    }
+    let played = utterance.finished().await;
+    assert!(played.error.is_none(), "{:?}", played.error);
+    assert_eq!(played.position, ms(10_000));
+}

@@ -24,7 +24,7 @@ pub struct PlayoutOptions {
     pub lead: Duration,
     /// Longest frame. Default 20 ms, the packet of Opus in WebRTC. Rounded to whole 10 ms, which is what WebRTC takes.
     pub frame: Duration,
-    /// Audio that is read before it is needed. Default 10 s: a sentence, so that its length is known while it plays.
+    /// Audio that is read before it is needed. Default 10 s: a sentence, so that its length is known while it plays. At least one frame of 10 ms is read.
     pub read_ahead: Duration,
     /// A sink that plays nothing for so long has failed. Default 5 s.
     pub stall: Duration,
@@ -114,6 +114,7 @@ impl Playout {
             underruns: 0,
             metrics: Vec::new(),
             error: None,
+            seen: 0,
             moved: Instant::now(),
         };
         tokio::spawn(player.run(audio, before, done));
@@ -340,7 +341,8 @@ struct Player {
     underruns: u32,
     metrics: Vec<TtsMetrics>,
     error: Option<ProviderError>,
-    /// When the sink was last seen to play something.
+    /// How far the sink had played when this task last looked, and when that was last farther than before.
+    seen: u64,
     moved: Instant,
 }
 
@@ -423,8 +425,9 @@ impl Player {
                 }
                 Step::Wait(wait) => wait,
             };
-            let hungry =
-                self.input_open && self.pending.len() < self.values(self.options.read_ahead);
+            // At least what can be handed over: with less, nothing would go on.
+            let wanted = self.values(self.options.read_ahead).max(self.quantum());
+            let hungry = self.input_open && self.pending.len() < wanted;
             tokio::select! {
                 biased;
                 _ = self.wish.changed() => {}
@@ -476,11 +479,13 @@ impl Player {
             return Step::Wait(None);
         }
         let sink = self.shared.sink.clone();
-        let before = self.shared.score().played;
         let queued = sink.queued();
-        if self.shared.score().look(&*sink) > before || queued.is_zero() {
+        // Others look too, and may have seen it first.
+        let played = self.shared.score().look(&*sink);
+        if played > self.seen || queued.is_zero() {
             self.moved = Instant::now();
         }
+        self.seen = played;
         let stalled = |player: &Self| player.moved.elapsed() >= player.options.stall;
         let ready = match self.input_open {
             // Less than WebRTC's 10 ms waits for the rest of it.
@@ -546,7 +551,9 @@ impl Player {
             }
             first
         });
-        let waiting = self.values(self.shared.sink.queued()) + quantum;
+        let waiting = self
+            .values(self.shared.sink.queued())
+            .saturating_add(quantum);
         let excess = self.recent.len().saturating_sub(waiting.max(longest));
         self.recent.drain(..excess);
         Ok(())
@@ -652,7 +659,8 @@ impl Player {
     }
 
     fn values(&self, duration: Duration) -> usize {
-        samples(duration, self.rate) as usize * self.channels as usize
+        let samples = usize::try_from(samples(duration, self.rate)).unwrap_or(usize::MAX);
+        samples.saturating_mul(self.channels as usize)
     }
 }
 
@@ -679,7 +687,8 @@ async fn stopped(wish: &mut watch::Receiver<Wish>, closed: &mut watch::Receiver<
 
 /// Rounded to the nearest: sinks count samples and give their duration in nanoseconds.
 fn samples(duration: Duration, rate: u32) -> u64 {
-    ((duration.as_nanos() * u128::from(rate) + 500_000_000) / 1_000_000_000) as u64
+    let samples = (duration.as_nanos() * u128::from(rate) + 500_000_000) / 1_000_000_000;
+    u64::try_from(samples).unwrap_or(u64::MAX)
 }
 
 fn duration(samples: u64, rate: u32) -> Duration {

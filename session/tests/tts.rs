@@ -325,3 +325,24 @@ async fn dropping_the_events_ends_the_requests() {
     assert_eq!(Arc::strong_count(&voice.open), 1);
     assert!(!stream.input.push_text("more").await);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_spoken_of_a_text_is_told() {
+    let voice = Arc::new(SlowVoice::default());
+    let mut stream = SentenceStream::open(voice.clone(), SentenceOptions::default());
+    let text = "Read [this](https://example.com), please. And nothing is left out here.";
+    assert!(stream.input.push_text(text).await);
+    stream.input.end_input();
+    let mut named = Vec::new();
+    while let Some(event) = stream.events.recv().await {
+        match event.unwrap() {
+            TtsEvent::Text(text) => named.push((text, None)),
+            TtsEvent::Spoken(spoken) => named.last_mut().unwrap().1 = Some(spoken),
+            _ => {}
+        }
+    }
+    let spoken: Vec<_> = named.iter().map(|(_, spoken)| spoken.as_deref()).collect();
+    assert_eq!(spoken, [Some("Read this, please."), None], "{named:?}");
+    let asked = ["Read this, please.", "And nothing is left out here."];
+    assert_eq!(voice.texts(), asked);
+}

@@ -1,7 +1,7 @@
 //! Which words a listener has heard.
 //!
 //! A voice says which text the following audio speaks, not when each word comes. Inside such a piece the words are laid over its audible part
-//! in proportion to their letters.
+//! in proportion to their letters; what the voice leaves out has none.
 
 use unicode_segmentation::UnicodeSegmentation;
 
@@ -30,6 +30,8 @@ pub(crate) struct Script {
 
 struct Piece {
     text: String,
+    /// Of each character of the text: how long it takes to say, in letters.
+    weights: Vec<f64>,
     start: u64,
     end: u64,
     /// First and last sample that can be heard.
@@ -68,11 +70,28 @@ impl Script {
     pub(crate) fn text(&mut self, text: String) {
         self.close_piece();
         self.pieces.push(Piece {
+            weights: text.chars().map(weight).collect(),
             text,
             start: self.len,
             end: self.len,
             audible: None,
         });
+    }
+
+    /// Only this is spoken of the newest text. A voice that says other characters than these is taken to say all.
+    pub(crate) fn spoken(&mut self, spoken: &str) {
+        let Some(piece) = self.pieces.last_mut() else {
+            return;
+        };
+        let mut rest = spoken.trim().chars().peekable();
+        let weights = piece.text.chars().map(|c| match rest.next_if_eq(&c) {
+            Some(c) => weight(c),
+            None => 0.0,
+        });
+        let weights = weights.collect();
+        if rest.peek().is_none() {
+            piece.weights = weights;
+        }
     }
 
     /// More audio, interleaved.
@@ -125,7 +144,8 @@ impl Script {
     }
 
     fn heard_of<'a>(&self, piece: &'a Piece, open: bool, position: u64) -> &'a str {
-        let total: f64 = piece.text.chars().map(weight).sum();
+        let total: f64 = piece.weights.iter().sum();
+        let mut weights = piece.weights.iter();
         let (start, mut end) = piece.audible.unwrap_or((piece.start, piece.end));
         if open {
             let expected = total / self.pace.letters_per_second() * f64::from(self.sample_rate);
@@ -134,7 +154,7 @@ impl Script {
         let played = position.saturating_sub(start) as f64 / (end - start).max(1) as f64;
         let (mut before, mut cut) = (0.0, 0);
         for (at, word) in piece.text.split_word_bound_indices() {
-            let own: f64 = word.chars().map(weight).sum();
+            let own: f64 = weights.by_ref().take(word.chars().count()).sum();
             if (before + own / 2.0) / total.max(1.0) >= played && own > 0.0 {
                 break;
             }
@@ -152,7 +172,7 @@ impl Script {
             return;
         };
         if let Some((start, end)) = piece.audible {
-            self.pace.letters += piece.text.chars().map(weight).sum::<f64>();
+            self.pace.letters += piece.weights.iter().sum::<f64>();
             self.pace.seconds += (end - start) as f64 / f64::from(self.sample_rate);
         }
     }
@@ -252,6 +272,40 @@ mod tests {
         let script = script(&[("* ", 0.0), ("word", 1.0)]);
         assert_eq!(script.heard(0), "* ");
         assert_eq!(script.heard(1_000), "* word");
+    }
+
+    #[test]
+    fn what_is_left_out_takes_no_time() {
+        let text =
+            "See [the guide](https://docs.example.com/voice/agents/start) before you call us.";
+        let linked = |pace| {
+            let mut script = Script::new(1_000, pace);
+            script.text(text.into());
+            script.spoken("See the guide before you call us.");
+            script
+        };
+        let mut script = linked(Pace::default());
+        script.audio(&loud(2.6), 1);
+        script.close();
+        // 26 letters in 2.6 s.
+        let link = "See [the guide](https://docs.example.com/voice/agents/start)";
+        assert_eq!(script.heard(1_300), link);
+        assert_eq!(script.heard(2_000), format!("{link} before you"));
+        assert_eq!(script.heard(u64::MAX), text);
+        // And it is no faster a voice for that.
+        let mut next = linked(script.pace());
+        next.audio(&loud(0.1), 1);
+        assert_eq!(next.heard(1_300), link);
+    }
+
+    #[test]
+    fn a_voice_that_says_something_else_is_taken_to_say_all() {
+        let mut script = Script::new(1_000, Pace::default());
+        script.text("7 up".into());
+        script.spoken("seven up");
+        script.audio(&loud(6.0), 1);
+        script.close();
+        assert_eq!(script.heard(3_000), "7");
     }
 
     /// Where a word is counted as heard, against the middle of the word as it was spoken: sixteen clips of two voices with word times.

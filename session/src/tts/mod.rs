@@ -82,6 +82,8 @@ pub struct TtsStream {
 pub enum TtsEvent {
     /// The audio that follows speaks this text, up to the next such event: what playout needs to say what was heard.
     Text(String),
+    /// What the voice says of the text just named, if it leaves out some of it: marks, addresses, emoji. So the words that were heard are found by what was spoken.
+    Spoken(String),
     /// Audio.
     Audio(AudioFrame),
     /// Everything before the flush with this number (from 0) has been spoken.

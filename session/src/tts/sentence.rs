@@ -82,7 +82,12 @@ enum Job {
 
 /// What is made, in order.
 enum Part {
-    Speech(String, mpsc::Receiver<Result<TtsEvent, ProviderError>>),
+    Speech {
+        text: String,
+        /// If that is less than the text.
+        spoken: Option<String>,
+        frames: mpsc::Receiver<Result<TtsEvent, ProviderError>>,
+    },
     Flushed(u64),
 }
 
@@ -140,11 +145,16 @@ async fn make(
         place.send(match job {
             Job::Flushed(number) => Part::Flushed(number),
             Job::Speak(text, spoken) => {
-                let (frames, receiver) = mpsc::channel(EVENTS);
+                let (sender, frames) = mpsc::channel(EVENTS);
+                let less = (spoken != text.trim()).then(|| spoken.clone());
                 if spoken.contains(char::is_alphanumeric) {
-                    requests.spawn(speak(tts.clone(), retry, spoken, frames));
+                    requests.spawn(speak(tts.clone(), retry, spoken, sender));
                 }
-                Part::Speech(text, receiver)
+                Part::Speech {
+                    text,
+                    spoken: less,
+                    frames,
+                }
             }
         });
     }
@@ -241,13 +251,20 @@ async fn forward(
                     return;
                 }
             }
-            Part::Speech(text, mut frames) => {
+            Part::Speech {
+                text,
+                spoken,
+                mut frames,
+            } => {
                 let mut next = frames.recv().await;
                 // A sentence of which nothing comes was not spoken.
-                if !matches!(next, Some(Err(_)))
-                    && events.send(Ok(TtsEvent::Text(text))).await.is_err()
-                {
-                    return;
+                if !matches!(next, Some(Err(_))) {
+                    let named = [Some(TtsEvent::Text(text)), spoken.map(TtsEvent::Spoken)];
+                    for event in named.into_iter().flatten() {
+                        if events.send(Ok(event)).await.is_err() {
+                            return;
+                        }
+                    }
                 }
                 while let Some(event) = next {
                     let failed = event.is_err();

@@ -327,6 +327,22 @@ async fn dropping_the_events_ends_the_requests() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_error_ends_the_stream_though_its_input_is_open() {
+    let text = "This is broken.";
+    let broken = Behaviour {
+        kind: Some(ErrorKind::Rejected),
+        failures: 1,
+        ..Behaviour::default()
+    };
+    let stream = SentenceStream::open(SlowVoice::with(text, broken), SentenceOptions::default());
+    assert!(stream.input.push_text(text).await);
+    assert!(stream.input.flush().await);
+    let said = tokio::time::timeout(ms(5_000), listen(stream.events)).await;
+    assert!(said.expect("it is over").error.is_some());
+    assert!(!stream.input.push_text("More.").await);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_spoken_of_a_text_is_told() {
     let voice = Arc::new(SlowVoice::default());
     let mut stream = SentenceStream::open(voice.clone(), SentenceOptions::default());

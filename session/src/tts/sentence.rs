@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::future::join3;
+use futures_util::future::join;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -34,7 +34,7 @@ crate::setters::setters!(SentenceOptions {
 /// Makes a stream of a voice that takes whole texts: cuts at the ends of sentences, and asks for the next one while one comes in.
 ///
 /// Each sentence begins with [`TtsEvent::Text`]; the texts, put together, are what was pushed. A sentence that fails for good ends the stream with
-/// its error, so that no gap is spoken over.
+/// its error, so that no gap is spoken over: then it takes no more text.
 pub struct SentenceStream;
 
 /// Text that waits to be asked for: a few tokens of a language model.
@@ -55,14 +55,20 @@ impl SentenceStream {
             let (jobs, waiting) = mpsc::channel(WAITING);
             // One is read, one is made.
             let (made, reading) = mpsc::channel(1);
-            let closed = events.clone();
-            let work = join3(
+            let work = join(
                 cut(commands, options.chunks, options.filter, jobs),
                 make(tts, options.retry, waiting, made),
-                forward(reading, events),
             );
+            let work = async {
+                work.await;
+                // What was made is still passed on.
+                std::future::pending::<()>().await;
+            };
+            let closed = events.clone();
             tokio::select! {
-                _ = work => {}
+                // All was passed on, or an error was: that is the end, whoever still holds the input.
+                () = forward(reading, events) => {}
+                () = work => {}
                 () = closed.closed() => {}
             }
         });

@@ -256,6 +256,9 @@ impl ServerApi {
     #[must_use]
     pub fn with_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
+        // The clients have a limit of their own, 10 s for an attempt.
+        self.rooms = self.rooms.with_request_timeout(deadline);
+        self.dispatch = self.dispatch.with_request_timeout(deadline);
         self
     }
 

@@ -110,6 +110,18 @@ async fn a_server_that_never_answers_is_given_up_at_the_deadline() {
     assert!(start.elapsed() < Duration::from_secs(3));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_deadline_may_be_longer_than_that_of_the_client() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    let deadline = Duration::from_secs(30);
+    let api = ServerApi::new(credentials(&url)).with_deadline(deadline);
+    let start = tokio::time::Instant::now();
+    let error = api.list_rooms(&[]).await.unwrap_err();
+    assert!(matches!(error, ApiError::Timeout { after, .. } if after == deadline));
+    assert!(start.elapsed() >= deadline, "{:?}", start.elapsed());
+}
+
 #[tokio::test]
 async fn a_closed_port_is_unreachable_and_says_so() {
     let port = {

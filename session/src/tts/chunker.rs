@@ -151,6 +151,14 @@ impl SentenceChunker {
                 .trim_end_matches(is_closing)
                 .ends_with(['.', '．', '․']);
             let line = before[core.len()..].contains(['\n', '\u{2028}', '\u{2029}']);
+            // Inside an address or a name: `search?q=1`, `Yahoo!mail`.
+            if core.len() == before.len() && core.ends_with(['?', '!']) {
+                let next = self.buffer[at..].chars().next();
+                let goes_on = |c: char| c.is_alphanumeric() || "/&=#%".contains(c);
+                if next.is_some_and(|next| goes_on(next) && !is_without_spaces(next)) {
+                    continue;
+                }
+            }
             if dot && !line {
                 // What follows a full stop decides about it, and that needs a letter.
                 if !self.buffer[at..].contains(char::is_alphabetic) {
@@ -326,6 +334,9 @@ mod tests {
             "¿Qué tal? |¡Bien! |Sra. Pérez llegó.",
             "ኢትዮጵያ። |ሁለት",
             "Visit example.com today. |Version 2.0.1 is out.",
+            "Open https://shop.example.com/search?q=red+shoes to see them. |Then pay.",
+            "what?!now is Yahoo!mail. |Is it?! |Yes!",
+            "「本当ですか?」|はい!|そう",
         ] {
             let expected: Vec<&str> = marked.split('|').collect();
             assert_eq!(chunks(&marked.replace('|', "")), expected);

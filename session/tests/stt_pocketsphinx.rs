@@ -369,6 +369,34 @@ async fn what_it_cannot_do_is_refused_with_the_reason() {
     assert!(error.message.contains("qwertzu"), "{error}");
 }
 
+#[tokio::test]
+async fn words_of_a_dictionary_that_is_not_utf_8_come_out_without_their_accents() {
+    let folder = std::env::temp_dir().join(format!("listenkit-latin-1-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder of our own");
+    let program = folder.join("program");
+    // As the program logs, with a word in Latin-1.
+    let script = r#"#!/bin/sh
+while read -r clip; do
+  printf 'word start end pprob ascr lscr lback\n' >&2
+  printf 'caf\351 10 29 1.000 -100 0 1\n' >&2
+  printf 'INFO: batch.c(778): %s: 1.00 seconds speech, 0.1 seconds CPU, 0.1 seconds wall\n' "$clip" >&2
+done
+"#;
+    script::write(&program, script);
+    let options = PocketSphinxOptions {
+        program,
+        acoustic_model: "/".into(),
+        dictionary: "/".into(),
+        search: PocketSphinxSearch::Dictation("/".into()),
+        ..PocketSphinxOptions::default()
+    };
+    let sphinx = PocketSphinx::new(options).expect("all is there");
+    let clip = AudioFrame::new(vec![1; 16_000], 16_000, 1).expect("mono");
+    assert_eq!(ask(&sphinx, &clip).await, "caf\u{fffd}");
+    assert_eq!(ask(&sphinx, &clip).await, "caf\u{fffd}");
+    std::fs::remove_dir_all(&folder).expect("our folder");
+}
+
 #[test]
 fn what_is_missing_names_its_package() {
     let nowhere = Path::new("/nowhere");

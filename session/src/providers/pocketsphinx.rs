@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use listenkit::SampleRate;
 use listenkit::resample::Resampler;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdin, Command};
 use tokio::sync::{mpsc, oneshot};
 
@@ -317,7 +317,9 @@ impl Drop for Removed<'_> {
 struct Process {
     child: Child,
     names: ChildStdin,
-    log: Lines<BufReader<ChildStderr>>,
+    log: BufReader<ChildStderr>,
+    /// The line that is being read.
+    line: Vec<u8>,
     /// The newest errors of the log: what to say if it ends.
     errors: VecDeque<String>,
 }
@@ -374,7 +376,8 @@ impl Process {
         Ok(Self {
             child,
             names,
-            log: BufReader::new(log).lines(),
+            log: BufReader::new(log),
+            line: Vec::new(),
             errors: VecDeque::new(),
         })
     }
@@ -391,7 +394,7 @@ impl Process {
         let mut words = Vec::new();
         let mut in_table = false;
         loop {
-            let Ok(Some(line)) = self.log.next_line().await else {
+            let Some(line) = self.next_line().await else {
                 return Err(self.ended().await);
             };
             match LogLine::read(&line, clip) {
@@ -415,10 +418,21 @@ impl Process {
         }
     }
 
+    /// The next line of the log; words are as the dictionary spells them, which need not be UTF-8.
+    async fn next_line(&mut self) -> Option<String> {
+        self.line.clear();
+        let read = self.log.read_until(b'\n', &mut self.line).await;
+        if !read.is_ok_and(|count| count > 0) {
+            return None;
+        }
+        let line = String::from_utf8_lossy(&self.line);
+        Some(line.trim_end_matches(['\r', '\n']).to_owned())
+    }
+
     /// Why the program has ended.
     async fn ended(&mut self) -> ProviderError {
         let mut errors: Vec<_> = self.errors.drain(..).collect();
-        while let Ok(Some(line)) = self.log.next_line().await {
+        while let Some(line) = self.next_line().await {
             if matches!(LogLine::read(&line, ""), LogLine::Error) {
                 errors.push(line);
             }

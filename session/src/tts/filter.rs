@@ -2,7 +2,10 @@
 
 use unicode_segmentation::UnicodeSegmentation;
 
-/// What is taken out before a text is spoken. The history keeps the text as it was.
+/// What is taken out before a text is spoken, by a [`SentenceStream`](super::SentenceStream). The history keeps the text as it was.
+///
+/// A voice that streams gets the text as the model gives it, mark by mark: what of it is read aloud is for the voice to know. One that reads marks aloud is better given to a session as a voice of
+/// whole texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TextFilter {
     /// Markdown: headings, list and quote marks, rules, emphasis, code marks; of links and images the address; struck text.

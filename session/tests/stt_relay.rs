@@ -462,6 +462,31 @@ async fn a_transcript_that_comes_before_its_end_of_speech_answers_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn speech_that_was_answered_ends_with_its_stream() {
+    // The transcript came, the end of speech did not; no successor hears that speech.
+    let (stt, [mut first, mut second, _]) = three();
+    let (mut user, mut events) = open(&stt).await;
+    let a = next(&mut first).await;
+    user.speaks_until(3_000).await;
+    a.start(0.5).await;
+    a.transcript("one", Some((0.5, 2.9))).await;
+    a.breaks(ErrorKind::Connection).await;
+    let b = next(&mut second).await;
+    user.speaks_until(5_000).await;
+    b.start(4.0 - 2.9).await;
+    let all = std::iter::from_fn(|| events.try_recv().ok());
+    let bounds: Vec<_> = all
+        .filter_map(|event| match event {
+            SttEvent::StartOfSpeech { at } => Some(("start", at)),
+            SttEvent::EndOfSpeech { at } => Some(("end", at)),
+            _ => None,
+        })
+        .collect();
+    let wanted = [("start", 500), ("end", 2_900), ("start", 4_000)];
+    assert_eq!(bounds, wanted.map(|(what, at)| (what, ms(at))));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_answered_is_not_replayed_however_long_the_frames_are() {
     for frame in [1_000, 20_000] {
         let (stt, [mut first, mut second, _]) = three();

@@ -40,7 +40,7 @@ pub struct FallbackOptions {
     /// ([`ProviderError::retry_after`]) gets it.
     pub recovery_interval: Duration,
     /// Most audio without a transcript that is kept for the next recogniser. Default 60 s; only a stream that gives no transcript for so long loses any. Audio that no recogniser has got yet
-    /// is not dropped: while there is so much of it, the input waits.
+    /// is not dropped: while there is so much of it, the input waits. The next hears all of it first, silence too, for a stream that says nothing may be deaf.
     pub max_replay: Duration,
 }
 

@@ -30,7 +30,8 @@ impl Reconnecting {
         }
     }
 
-    /// Most audio without a transcript that is kept. Default 60 s. Audio that no stream has got yet is not dropped: while there is so much of it, the input waits.
+    /// Most audio without a transcript that is kept. Default 60 s. Audio that no stream has got yet is not dropped: while there is so much of it, the input waits. The next
+    /// stream hears all of it first, silence too, for a stream that says nothing may be deaf.
     #[must_use]
     pub fn max_replay(mut self, longest: Duration) -> Self {
         self.max_replay = longest;

@@ -134,9 +134,14 @@ impl Relay {
                 }
             };
             match end {
-                End::Done => return self.close_speech().await,
+                End::Done => return self.close_speech(self.kept.end()).await,
                 End::Failed { error, lasted } => {
                     tracing::warn!(%error, "a recognition stream has failed");
+                    // No successor hears speech that is answered, so none tells its end.
+                    let settled = self.kept.settled();
+                    if settled > self.told.until {
+                        self.close_speech(settled).await?;
+                    }
                     let audio = self.kept.newest(PROBE);
                     failed = Some(Failure {
                         error,
@@ -342,7 +347,7 @@ impl Relay {
     }
 
     async fn give_up(&mut self, error: ProviderError) -> Result<(), Closed> {
-        self.close_speech().await?;
+        self.close_speech(self.kept.end()).await?;
         self.kept.cut();
         for (audio_at, audio) in self.kept.pieces() {
             let span = (audio_at, audio_at.saturating_add(audio.duration()));
@@ -364,9 +369,8 @@ impl Relay {
     }
 
     /// Every start gets its end.
-    async fn close_speech(&mut self) -> Result<(), Closed> {
+    async fn close_speech(&mut self, at: Duration) -> Result<(), Closed> {
         if std::mem::take(&mut self.told.speaking) {
-            let at = self.kept.end();
             self.told.until = at;
             self.say(SttEvent::EndOfSpeech { at }).await?;
         }

@@ -37,6 +37,10 @@ impl Kept {
         self.end
     }
 
+    pub(super) const fn settled(&self) -> Duration {
+        self.settled
+    }
+
     pub(super) fn get(&self, index: usize) -> Option<&SttCommand> {
         self.commands.get(index).map(|(_, command)| command)
     }

@@ -24,6 +24,9 @@ const CAPTURING: &str = "cannot send audio";
 /// How long a packet or its second half is waited for before silence takes its place: a sender's own steps are 10 to 20 ms.
 const HALF: Duration = Duration::from_millis(20);
 
+/// A sender that has so many packets waiting keeps ahead of the clock. When nothing waits any more, it has come to an end, and is not late.
+const AHEAD: usize = 3;
+
 /// A clock that is this late does not try to make up for it.
 const LATE: Duration = Duration::from_millis(200);
 
@@ -129,6 +132,8 @@ pub(super) struct Published {
     pub(super) due: Option<Instant>,
     /// Since when a packet is waited for.
     half: Option<Instant>,
+    /// The sender keeps ahead of the clock.
+    ahead: bool,
     /// The queue ran dry, and the listeners are being told.
     pausing: bool,
     /// The next packet follows a pause.
@@ -155,6 +160,7 @@ impl Published {
             time: fastrand::u32(..),
             due: None,
             half: None,
+            ahead: false,
             pausing: false,
             paused: false,
         }
@@ -178,15 +184,17 @@ impl Published {
     pub(super) fn pump(&mut self, peer: &mut Peer, now: Instant) {
         while let Some(due) = self.due.filter(|due| *due <= now) {
             let taken = self.take(now);
-            self.pausing = matches!(taken, Taken::Nothing);
+            self.pausing = matches!(taken, Taken::Nothing { .. });
             match taken {
                 Taken::Whole | Taken::Padded => self.send(peer, now),
                 Taken::Wait(until) => {
                     self.due = Some(until);
                     return;
                 }
-                Taken::Nothing => {
+                Taken::Nothing { waited } => {
                     self.block.fill(0);
+                    // Silence that is late by its RTP time is jitter for the listeners: their buffers would grow by it at the end of each utterance.
+                    self.time = self.time.wrapping_add(ticks(waited));
                     let is_told = !self.send_silence(peer, now);
                     self.paused = true;
                     if is_told {
@@ -222,6 +230,7 @@ impl Published {
         let len = inner.samples.len();
         inner.asleep = Asleep::No;
         if len >= queue.packet {
+            self.ahead |= len >= AHEAD * queue.packet;
             for (to, from) in self
                 .block
                 .iter_mut()
@@ -236,10 +245,16 @@ impl Published {
         }
         if len == 0 && self.pausing {
             inner.asleep = queue.idle();
-            return Taken::Nothing;
+            return Taken::Nothing {
+                waited: Duration::ZERO,
+            };
         }
         // A sender that keeps the time itself is a little late now and then. Without a queue it is given longer: two packets more.
-        let patience = if queue.direct { 3 * HALF } else { HALF };
+        let patience = match (queue.direct, std::mem::take(&mut self.ahead)) {
+            (true, _) => 3 * HALF,
+            (false, true) => Duration::ZERO,
+            (false, false) => HALF,
+        };
         let since = *self.half.get_or_insert(now);
         if now < since + patience {
             inner.asleep = Asleep::UntilPacket;
@@ -248,7 +263,11 @@ impl Published {
         self.half = None;
         if len == 0 {
             inner.asleep = queue.idle();
-            return Taken::Nothing;
+            // Without a queue the wait begins with the last packet, and not behind it.
+            let packet = if queue.direct { HALF } else { Duration::ZERO };
+            return Taken::Nothing {
+                waited: patience.saturating_sub(packet),
+            };
         }
         self.block.fill(0);
         for (to, from) in self.block.iter_mut().zip(inner.samples.drain(..)) {
@@ -320,8 +339,12 @@ enum Taken {
     Padded,
     /// There is none yet.
     Wait(Instant),
-    /// There is none.
-    Nothing,
+    /// There is none, and silence has been due for so long.
+    Nothing { waited: Duration },
+}
+
+fn ticks(duration: Duration) -> u32 {
+    (duration.as_micros() * u128::from(CLOCK_RATE) / 1_000_000) as u32
 }
 
 /// Publishes a track, and waits until it can be heard.
@@ -493,5 +516,76 @@ impl Drop for LocalTrack {
         self.shared.tell(Command::Unpublish {
             cid: self.queue.cid.clone(),
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn track(queue: Duration) -> Published {
+        let options = PublishOptions::default().queue(queue);
+        let sender = Sender::new(&SenderOptions::new(48_000, 1)).expect("a format");
+        let packet = sender.packet_samples();
+        let queue = Arc::new(Queue {
+            inner: Mutex::new(Inner {
+                samples: VecDeque::new(),
+                asleep: Asleep::UntilAny,
+                closed: None,
+                sid: String::new(),
+            }),
+            space: Notify::new(),
+            sample_rate: 48_000,
+            channels: 1,
+            limit: 100 * packet,
+            packet,
+            direct: queue.is_zero(),
+            cid: String::new(),
+        });
+        Published::new(queue, options, sender)
+    }
+
+    fn push(track: &Published, packets: usize) {
+        let values = packets * track.queue.packet;
+        let mut inner = track.queue.inner();
+        inner.samples.extend(std::iter::repeat_n(100, values));
+    }
+
+    #[test]
+    fn the_end_of_one_who_keeps_ahead_is_told_at_once() {
+        let mut track = track(400 * MS);
+        let now = Instant::now();
+        push(&track, 4);
+        for _ in 0..4 {
+            assert!(matches!(track.take(now), Taken::Whole));
+        }
+        let told = track.take(now);
+        assert!(matches!(told, Taken::Nothing { waited } if waited.is_zero()));
+    }
+
+    #[test]
+    fn one_who_keeps_the_time_is_waited_for_and_what_was_waited_is_no_jitter() {
+        // With a queue silence is due a packet behind the last one, without at once.
+        let queued = (400 * MS, 20 * MS, 20 * MS);
+        let direct = (Duration::ZERO, 60 * MS, 40 * MS);
+        for (queue, patience, late) in [queued, direct] {
+            let mut track = track(queue);
+            let mut now = Instant::now();
+            for _ in 0..3 {
+                push(&track, 1);
+                assert!(matches!(track.take(now), Taken::Whole));
+                now += 21 * MS;
+                let until = now + patience;
+                assert!(matches!(track.take(now), Taken::Wait(at) if at == until));
+                now += MS;
+            }
+            push(&track, 1);
+            assert!(matches!(track.take(now), Taken::Whole));
+            assert!(matches!(track.take(now), Taken::Wait(_)));
+            let told = track.take(now + patience);
+            assert!(matches!(told, Taken::Nothing { waited } if waited == late));
+        }
     }
 }

@@ -53,6 +53,8 @@ pub(super) struct Signal {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     outbox: VecDeque<WsMessage>,
     unflushed: bool,
+    /// Why nothing can be written any more.
+    broken: Option<String>,
     /// Our address on the way to the server.
     pub(super) local: Option<IpAddr>,
 }
@@ -183,6 +185,7 @@ impl Signal {
             socket,
             outbox: VecDeque::new(),
             unflushed: false,
+            broken: None,
             local,
         })
     }
@@ -199,13 +202,19 @@ impl Signal {
 
     /// Writes what waits, then gives the next message. An error is the end of it.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response, String>> {
-        if let Poll::Ready(Err(error)) = self.poll_write(cx) {
-            return Poll::Ready(Err(with_sources(&error)));
+        if self.broken.is_none()
+            && let Poll::Ready(Err(error)) = self.poll_write(cx)
+        {
+            // A server that closes may have said why just before: that is still to be read, and the end of it says that the connection broke.
+            self.broken = Some(with_sources(&error));
         }
         loop {
             let message = match ready!(self.socket.poll_next_unpin(cx)) {
                 Some(Ok(message)) => message,
-                Some(Err(error)) => return Poll::Ready(Err(with_sources(&error))),
+                Some(Err(error)) => {
+                    let broken = self.broken.take();
+                    return Poll::Ready(Err(broken.unwrap_or_else(|| with_sources(&error))));
+                }
                 None => return Poll::Ready(Err("the server closed the connection".to_owned())),
             };
             let WsMessage::Binary(bytes) = message else {
@@ -367,6 +376,53 @@ mod tests {
         assert!(of("ftp://a").is_err());
         let resumed = address("ws://a", Entry::Resume("PA_1")).unwrap();
         assert!(resumed.query().unwrap().contains("reconnect=1&sid=PA_1"));
+    }
+
+    /// A server that sends the participant away, and takes nothing more. What we say then is answered by the system with a reset.
+    #[tokio::test]
+    async fn the_last_word_of_a_server_that_closed_is_heard() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("ws://{}", listener.local_addr().unwrap());
+        let serving = tokio::spawn(async move {
+            let (socket, _) = listener.accept().await.unwrap();
+            let mut socket = tokio_tungstenite::accept_async(socket).await.unwrap();
+            let last = Response::Leave(proto::LeaveRequest {
+                reason: proto::DisconnectReason::DuplicateIdentity.into(),
+                ..Default::default()
+            });
+            let last = proto::SignalResponse {
+                message: Some(last),
+            };
+            let last = WsMessage::Binary(last.encode_to_vec().into());
+            futures_util::SinkExt::send(&mut socket, last)
+                .await
+                .unwrap();
+            socket.get_ref().set_zero_linger().unwrap();
+        });
+        let mut signal = Signal::open(&url, "token", Entry::Join).await.unwrap();
+        serving.await.unwrap();
+        // The reset is here before we write.
+        let reset = signal.socket.get_ref();
+        let MaybeTlsStream::Plain(reset) = reset else {
+            panic!("no TLS was asked for")
+        };
+        while reset.take_error().unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        signal.send(Request::PingReq(proto::Ping::default()));
+        let mut next = async || {
+            let next = std::future::poll_fn(|cx| signal.poll(cx));
+            tokio::time::timeout(Duration::from_secs(20), next)
+                .await
+                .expect("in time")
+        };
+        let word = next().await;
+        assert!(
+            matches!(&word, Ok(Response::Leave(leave)) if leave.reason() == proto::DisconnectReason::DuplicateIdentity),
+            "{word:?}"
+        );
+        let end = next().await;
+        assert!(end.is_err(), "{end:?}");
     }
 
     /// An address where nobody answers: its queue of connections is full.

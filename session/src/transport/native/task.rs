@@ -214,9 +214,10 @@ pub(super) struct Task {
     /// Who waits for joining, until when, and what they hear then.
     joined: Option<(Reply<NativeRoom>, Instant, TransportError)>,
     signal: Option<Signal>,
-    /// Since when the server has said nothing.
-    heard: Instant,
+    /// When the server is asked next whether it is there.
     ping: Instant,
+    /// When it was asked first without saying anything since. Its silence counts from there: a process that was suspended has asked nobody.
+    unanswered: Option<Instant>,
     ping_interval: Duration,
     ping_timeout: Duration,
     publisher: Peer,
@@ -275,8 +276,8 @@ impl Task {
             events: Some(events),
             commands,
             joined: None,
-            heard: now,
             ping: now,
+            unanswered: None,
             ping_interval: Duration::from_secs(5),
             ping_timeout: Duration::from_secs(15),
             publisher: Peer::publisher(signal.local, now),
@@ -315,10 +316,10 @@ impl Task {
                 .map_or(or, Duration::from_secs)
         };
         self.ping_interval = seconds(join.ping_interval, self.ping_interval);
-        self.ping_timeout = seconds(join.ping_timeout, self.ping_timeout).max(self.ping_interval);
+        self.ping_timeout = seconds(join.ping_timeout, self.ping_timeout);
         self.hears = join.subscriber_primary;
-        self.heard = Instant::now();
-        self.ping = self.heard + self.ping_interval;
+        self.ping = Instant::now() + self.ping_interval;
+        self.unanswered = None;
         let mut changes = Vec::new();
         {
             let mut state = self.shared.state();
@@ -354,7 +355,7 @@ impl Task {
             Woken::Command(command) => self.command(*command, now)?,
             Woken::Signal(message) => match *message {
                 Ok(response) => {
-                    self.heard = now;
+                    self.unanswered = None;
                     self.response(response, now)?;
                 }
                 Err(why) => self.lost(&why, now),
@@ -404,10 +405,10 @@ impl Task {
 
     fn deadline(&self, now: Instant) -> Instant {
         let due = self.published.iter().filter_map(|p| p.due).min();
-        let silent = self
-            .signal
-            .as_ref()
-            .map(|_| self.ping.min(self.heard + self.ping_timeout));
+        let silent = self.signal.as_ref().map(|_| {
+            let given_up = self.given_up_at();
+            given_up.map_or(self.ping, |at| at.min(self.ping))
+        });
         [
             Some(self.publisher.wake),
             Some(self.subscriber.wake),
@@ -422,6 +423,13 @@ impl Task {
         .flatten()
         .min()
         .unwrap_or(now + Duration::from_secs(3600))
+    }
+
+    /// Until when the server may leave a ping unanswered: it counts its timeout from the last word, which came up to an interval before.
+    fn given_up_at(&self) -> Option<Instant> {
+        let patience = self.ping_timeout.saturating_sub(self.ping_interval);
+        let patience = patience.max(self.ping_interval);
+        self.unanswered.map(|since| since + patience)
     }
 
     fn handle_time(&mut self, now: Instant) -> Step {
@@ -439,10 +447,11 @@ impl Task {
             self.data.handle_time(now);
         }
         if self.signal.is_some() {
-            if now >= self.heard + self.ping_timeout {
+            if self.given_up_at().is_some_and(|at| at <= now) {
                 self.lost("the server does not answer", now);
             } else if now >= self.ping {
                 self.ping = now + self.ping_interval;
+                self.unanswered.get_or_insert(now);
                 let timestamp = SystemTime::now()
                     .duration_since(UNIX_EPOCH)
                     .map_or(0, |t| i64::try_from(t.as_millis()).unwrap_or(i64::MAX));

@@ -250,8 +250,8 @@ impl Task {
     fn resumed(&mut self, signal: Signal, response: &proto::ReconnectResponse, now: Instant) {
         let local = signal.local;
         self.signal = Some(signal);
-        self.heard = now;
         self.ping = now + self.ping_interval;
+        self.unanswered = None;
         let subscription = proto::UpdateSubscription {
             track_sids: Vec::new(),
             subscribe: true,

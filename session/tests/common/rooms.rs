@@ -10,7 +10,7 @@ use std::fs;
 use std::net::{TcpListener, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use listenkit_session::AudioFrame;
@@ -24,12 +24,13 @@ use listenkit_session::transport::{
 };
 use listenkit_test_server::{Options, TestServer, proto};
 use livekit_api::services::room::{RoomClient, UpdateParticipantOptions};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// Longer than anything takes on a loaded machine, and short enough to see what hangs.
-pub(crate) const SOON: Duration = Duration::from_secs(20);
+/// Longer than anything takes on a machine that is loaded, or stands still for a while, and short enough to see what hangs.
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// LiveKit's media library as the transport; `None`, said aloud, without it.
 pub(crate) fn ffi(test: &str) -> Option<LivekitTransport> {
@@ -294,6 +295,14 @@ impl Server {
             .expect("a token")
     }
 
+    /// Sends a participant away, as the room service does.
+    pub(crate) async fn remove(&self, room: &str, identity: &str) {
+        let url = self.url.replacen("ws", "http", 1);
+        let rooms = RoomClient::with_api_key(&url, &self.key, &self.secret);
+        let removed = rooms.remove_participant(room, identity).await;
+        removed.expect("the room service is there");
+    }
+
     /// Changes what a participant may do, as the room service does.
     pub(crate) async fn permit(
         &self,
@@ -319,7 +328,8 @@ impl Server {
         identity: &str,
         room: &str,
     ) -> Connection {
-        self.join_with(transport, identity, room, &ConnectOptions::default())
+        let options = ConnectOptions::default().timeout(SOON);
+        self.join_with(transport, identity, room, &options)
             .await
             .expect("the room is joined")
     }
@@ -350,6 +360,8 @@ impl Drop for Server {
 pub(crate) struct Wire {
     url: String,
     refuses: Arc<AtomicBool>,
+    /// How long the server's words take, in ms.
+    delay: Arc<AtomicU64>,
     cut: watch::Sender<()>,
     listening: JoinHandle<()>,
 }
@@ -364,6 +376,8 @@ impl Wire {
         let refuses = Arc::new(AtomicBool::new(false));
         let (cut, is_cut) = watch::channel(());
         let is_refused = Arc::clone(&refuses);
+        let delay = Arc::new(AtomicU64::new(0));
+        let delayed = Arc::clone(&delay);
         let listening = tokio::spawn(async move {
             // They end with the listener.
             let mut connections = tokio::task::JoinSet::new();
@@ -372,13 +386,31 @@ impl Wire {
                     continue;
                 }
                 let (address, mut is_cut) = (address.clone(), is_cut.clone());
+                let delayed = Arc::clone(&delayed);
                 is_cut.mark_unchanged();
                 connections.spawn(async move {
                     let Ok(mut server) = tokio::net::TcpStream::connect(address).await else {
                         return;
                     };
+                    let (mut from_server, mut to_server) = server.split();
+                    let (mut from_client, mut to_client) = client.split();
+                    let asking = async {
+                        let _ = tokio::io::copy(&mut from_client, &mut to_server).await;
+                        let _ = to_server.shutdown().await;
+                    };
+                    let answering = async {
+                        let mut bytes = [0; 4096];
+                        while let Ok(n @ 1..) = from_server.read(&mut bytes).await {
+                            let delay = delayed.load(Ordering::Relaxed);
+                            tokio::time::sleep(Duration::from_millis(delay)).await;
+                            if to_client.write_all(&bytes[..n]).await.is_err() {
+                                return;
+                            }
+                        }
+                        let _ = to_client.shutdown().await;
+                    };
                     tokio::select! {
-                        _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
+                        _ = futures_util::future::join(asking, answering) => {}
                         _ = is_cut.changed() => {}
                     }
                 });
@@ -387,6 +419,7 @@ impl Wire {
         Self {
             url,
             refuses,
+            delay,
             cut,
             listening,
         }
@@ -395,6 +428,12 @@ impl Wire {
     /// Closes what stands, without a word.
     pub(crate) fn cut(&self) {
         self.cut.send_replace(());
+    }
+
+    /// What the server says takes this long from now on, besides its way.
+    pub(crate) fn delay(&self, delay: Duration) {
+        let ms = u64::try_from(delay.as_millis()).expect("a delay for tests");
+        self.delay.store(ms, Ordering::Relaxed);
     }
 
     /// Lets nothing new through.
@@ -413,7 +452,7 @@ impl Wire {
             .connect(
                 &self.url,
                 &server.token(identity, room),
-                &ConnectOptions::default(),
+                &ConnectOptions::default().timeout(SOON),
             )
             .await
             .expect("the room is joined")

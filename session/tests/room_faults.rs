@@ -540,7 +540,8 @@ async fn datagrams_that_were_lost_for_long_come_back_at_once() {
 async fn a_renewed_token_joins_again(transport: &dyn RoomTransport) {
     let server = Server::start().await;
     let room = fresh("token");
-    let mut alice = server.join(transport, "alice", &room).await;
+    let wire = Wire::to(&server).await;
+    let mut alice = wire.join(&server, transport, "alice", &room).await;
     alice
         .room
         .set_attributes(HashMap::from([("role".to_owned(), "host".to_owned())]))
@@ -551,8 +552,14 @@ async fn a_renewed_token_joins_again(transport: &dyn RoomTransport) {
     while let Ok(Some(e)) = timeout(Duration::from_secs(1), alice.events.recv()).await {
         newest = renewed(e).unwrap_or(newest);
     }
-    let again = transport
-        .connect(&server.url, newest.as_str(), &ConnectOptions::default())
+    // What she is told comes behind the end of her media.
+    wire.delay(Duration::from_millis(200));
+    let mut again = transport
+        .connect(
+            &server.url,
+            newest.as_str(),
+            &ConnectOptions::default().timeout(SOON),
+        )
         .await
         .expect("joined with it");
     let local = again.room.local_participant();
@@ -571,34 +578,54 @@ async fn a_renewed_token_joins_again(transport: &dyn RoomTransport) {
     })
     .await;
     assert_eq!(reason, DisconnectReason::DuplicateIdentity);
+    // And does not come back in place of the newer one.
+    let fight = async {
+        while let Some(e) = again.events.recv().await {
+            if matches!(e, RoomEvent::Reconnecting | RoomEvent::Disconnected(_)) {
+                return e;
+            }
+        }
+        panic!("the events ended")
+    };
+    let fought = timeout(Duration::from_secs(2), fight).await;
+    assert!(fought.is_err(), "{fought:?}");
+    assert!(again.room.is_connected());
 }
 
 async fn one_who_is_sent_away_is_told_why(transport: &dyn RoomTransport) {
-    let server = Server::start_double(Options::default()).await;
-    let room = fresh("away");
-    let (mut alice, mut bob) = pair(&server, transport, &room).await;
-    server.double().remove_participant(&room, "alice").await;
-    let ended = |e| match e {
-        RoomEvent::Disconnected(reason) => Some(reason),
-        RoomEvent::Reconnecting => panic!("there is nothing to come back to"),
-        _ => None,
-    };
-    let reason = event(&mut alice.events, "end", ended).await;
-    assert_eq!(reason, DisconnectReason::ParticipantRemoved);
-    assert!(alice.events.recv().await.is_none());
-    assert!(!alice.room.is_connected());
-    event(&mut bob.events, "leave", |e| match e {
-        RoomEvent::ParticipantDisconnected {
-            participant,
-            reason,
-        } => {
-            assert_eq!(participant.identity, "alice");
-            assert_eq!(reason, DisconnectReason::ParticipantRemoved);
-            Some(())
-        }
-        _ => None,
-    })
-    .await;
+    let server = Server::start().await;
+    // Media ends by another way than the word about it comes, so it may be the first to arrive.
+    for late in [0, 200] {
+        let wires = (Wire::to(&server).await, Wire::to(&server).await);
+        let room = fresh("away");
+        let mut alice = wires.0.join(&server, transport, "alice", &room).await;
+        let mut bob = wires.1.join(&server, transport, "bob", &room).await;
+        arrived(&mut alice, "bob").await;
+        arrived(&mut bob, "alice").await;
+        wires.0.delay(Duration::from_millis(late));
+        server.remove(&room, "alice").await;
+        let ended = |e| match e {
+            RoomEvent::Disconnected(reason) => Some(reason),
+            RoomEvent::Reconnecting => panic!("there is nothing to come back to ({late} ms)"),
+            _ => None,
+        };
+        let reason = event(&mut alice.events, "end", ended).await;
+        assert_eq!(reason, DisconnectReason::ParticipantRemoved, "{late} ms");
+        assert!(alice.events.recv().await.is_none());
+        assert!(!alice.room.is_connected());
+        event(&mut bob.events, "leave", |e| match e {
+            RoomEvent::ParticipantDisconnected {
+                participant,
+                reason,
+            } => {
+                assert_eq!(participant.identity, "alice");
+                assert_eq!(reason, DisconnectReason::ParticipantRemoved);
+                Some(())
+            }
+            _ => None,
+        })
+        .await;
+    }
 }
 
 /// Decoded as they are, such packets would be noise in the ears of a recogniser.

@@ -137,6 +137,11 @@ impl Peer {
         self.rtc.is_alive()
     }
 
+    /// Ends the connection; what tells the client so comes from `poll`.
+    pub(crate) fn close(&mut self) {
+        _ = self.rtc.close();
+    }
+
     /// The server's own address as a trickled candidate. Clients refuse one that is not for a line of theirs.
     pub(crate) fn local_candidate(&self) -> String {
         let candidate =

@@ -23,6 +23,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::agents::Notice;
+use crate::peer::PeerEvent;
 use crate::{Shared, ids};
 pub(crate) use participant::{Admission, Outgoing};
 use participant::{Participant, Side};
@@ -585,6 +586,18 @@ impl Room {
         }
         if let Some(signal) = &gone.signal {
             _ = signal.try_send(Outgoing::Close);
+        }
+        // As a real server does, which is why media may end before the word about it comes.
+        for side in [Side::Publisher, Side::Subscriber] {
+            let Some(peer) = gone.peer_mut(side) else {
+                continue;
+            };
+            peer.close();
+            while let Some(event) = peer.poll() {
+                if let PeerEvent::Transmit { to, bytes } = event {
+                    self.transmit(to, &bytes);
+                }
+            }
         }
         self.addresses.retain(|_, (owner, _)| owner != sid);
         gone.info.set_state(State::Disconnected);

@@ -24,6 +24,10 @@ const MEDIA: Duration = Duration::from_secs(10);
 /// A connection that breaks again so soon was none: its tries are counted on.
 const STEADY: Duration = Duration::from_secs(10);
 
+/// A server that sends us away closes the connections for media, too, and that may be here before its word about it: so long the word is waited
+/// for before anything is asked. Who came back at once would take the place of the one for whose sake we were sent away.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// Between tries: doubled each time, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -38,6 +42,8 @@ pub(super) struct Recovery {
     tries: u32,
     /// Our place is lost: join anew.
     is_full: bool,
+    /// The application knows.
+    is_told: bool,
     attempt: Option<Attempt>,
     /// When to try next.
     next: Option<Instant>,
@@ -81,6 +87,17 @@ impl Task {
     /// The signalling broke.
     pub(super) fn lost(&mut self, why: &str, now: Instant) {
         self.signal = None;
+        if let Some(recovery) = &mut self.recovery
+            && !recovery.is_told
+        {
+            // There will be no word.
+            recovery.next = Some(now);
+        }
+        self.broken(why, now, now);
+    }
+
+    /// Something broke, and `at` is early enough to do something about it.
+    fn broken(&mut self, why: &str, now: Instant, at: Instant) {
         if self.joined.is_some() {
             // Not joined yet: the deadline of joining ends it, or another try.
             tracing::debug!(why, "the connection broke while joining");
@@ -101,11 +118,12 @@ impl Task {
                 };
                 let mut recovery = Recovery {
                     since: now,
-                    end: after(now, patience),
+                    end: after(at, patience),
                     tries: 0,
                     is_full: false,
+                    is_told: false,
                     attempt: None,
-                    next: Some(now),
+                    next: Some(at),
                     media: None,
                 };
                 if let Some((since, tries, ended)) = self.recovered
@@ -114,14 +132,13 @@ impl Task {
                     recovery.since = since;
                     recovery.end = after(since, patience);
                     recovery.tries = tries;
-                    recovery.try_again(now);
+                    recovery.try_again(at);
                 }
                 self.recovery = Some(recovery);
-                if self.joined.is_none() {
-                    self.shared.state().connected = false;
-                    self.emit(RoomEvent::Reconnecting);
-                }
             }
+        }
+        if self.signal.is_none() {
+            self.tell_broken();
         }
         // A place in the room without a connection for media is none.
         if (self.publisher.is_over() || self.subscriber.is_over())
@@ -131,10 +148,22 @@ impl Task {
         }
     }
 
+    /// The application is told once that the connection is being restored.
+    fn tell_broken(&mut self) {
+        let Some(recovery) = &mut self.recovery else {
+            return;
+        };
+        if !std::mem::replace(&mut recovery.is_told, true) && self.joined.is_none() {
+            self.shared.state().connected = false;
+            self.emit(RoomEvent::Reconnecting);
+        }
+    }
+
     /// Nothing comes through one of the connections.
     pub(super) fn media_lost(&mut self, which: &str, now: Instant) {
         let is_over = self.publisher.is_over() || self.subscriber.is_over();
         match &mut self.recovery {
+            None if is_over => self.broken(&format!("{which} was closed"), now, now + FAREWELL),
             None => self.lost(&format!("{which} has stopped"), now),
             // It is waited for in vain.
             Some(recovery) if is_over && recovery.media.is_some() => recovery.media = Some(now),
@@ -183,6 +212,7 @@ impl Task {
         }
         if recovery.next.is_some_and(|at| at <= now) {
             recovery.next = None;
+            self.signal = None;
             if now >= recovery.since + RESUMING {
                 recovery.is_full = true;
             }
@@ -194,6 +224,7 @@ impl Task {
                 self.token.clone(),
                 resume,
             )));
+            self.tell_broken();
         }
         Step::Continue(())
     }

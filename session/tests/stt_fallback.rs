@@ -177,6 +177,20 @@ fn drain(
 }
 
 #[tokio::test]
+async fn a_recogniser_of_streams_takes_no_utterance() {
+    let stt = streaming("a", vec![]);
+    let answer = stt.recognize(&clip(), &RecognizeOptions::default()).await;
+    let error = answer.expect_err("a stream only");
+    assert_eq!(
+        (error.kind, error.message.as_str()),
+        (
+            ErrorKind::Rejected,
+            "STT takes a stream only: open one with stream()"
+        )
+    );
+}
+
+#[tokio::test]
 async fn a_recogniser_of_utterances_needs_a_vad() {
     let stts: Vec<SharedStt> = vec![Arc::new(streaming("a", vec![])), batch("b", &flag(true))];
     let error = FallbackAdapter::new(stts.clone(), FallbackOptions::default()).expect_err("no VAD");

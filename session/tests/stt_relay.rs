@@ -78,18 +78,7 @@ impl Stt for Puppet {
     }
 
     fn capabilities(&self) -> SttCapabilities {
-        SttCapabilities {
-            streaming: true,
-            interim_results: false,
-        }
-    }
-
-    async fn recognize(
-        &self,
-        _: &AudioFrame,
-        _: &RecognizeOptions,
-    ) -> Result<Transcript, ProviderError> {
-        Err(error(ErrorKind::Rejected))
+        SttCapabilities::STREAMING
     }
 
     async fn stream(&self, _: &RecognizeOptions) -> Result<SttStream, ProviderError> {
@@ -340,17 +329,7 @@ async fn a_closed_input_does_not_keep_the_relay_from_taking() {
             "deaf"
         }
         fn capabilities(&self) -> SttCapabilities {
-            SttCapabilities {
-                streaming: true,
-                interim_results: false,
-            }
-        }
-        async fn recognize(
-            &self,
-            _: &AudioFrame,
-            _: &RecognizeOptions,
-        ) -> Result<Transcript, ProviderError> {
-            Err(error(ErrorKind::Rejected))
+            SttCapabilities::STREAMING
         }
         async fn stream(&self, _: &RecognizeOptions) -> Result<SttStream, ProviderError> {
             let (input, _) = SttInput::channel(1);

@@ -164,18 +164,7 @@ impl Stt for Random {
     }
 
     fn capabilities(&self) -> SttCapabilities {
-        SttCapabilities {
-            streaming: true,
-            interim_results: false,
-        }
-    }
-
-    async fn recognize(
-        &self,
-        _: &AudioFrame,
-        _: &RecognizeOptions,
-    ) -> Result<Transcript, ProviderError> {
-        Err(ProviderError::new("random", ErrorKind::Rejected, "streams"))
+        SttCapabilities::STREAMING
     }
 
     async fn stream(&self, _: &RecognizeOptions) -> Result<SttStream, ProviderError> {

@@ -176,10 +176,7 @@ impl Stt for StreamAdapter {
     }
 
     fn capabilities(&self) -> SttCapabilities {
-        SttCapabilities {
-            streaming: true,
-            interim_results: false,
-        }
+        SttCapabilities::STREAMING
     }
 
     async fn recognize(

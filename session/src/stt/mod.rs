@@ -30,6 +30,14 @@ pub struct SttCapabilities {
     pub interim_results: bool,
 }
 
+impl SttCapabilities {
+    /// A stream that gives final transcripts only. [`Default`] is whole utterances.
+    pub const STREAMING: Self = Self {
+        streaming: true,
+        interim_results: false,
+    };
+}
+
 /// What was said.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Transcript {
@@ -150,12 +158,19 @@ pub trait Stt: Send + Sync {
     /// Recognises one utterance. One attempt: retries are the caller's.
     ///
     /// # Errors
-    /// [`ProviderError`].
+    /// [`ProviderError`]: of kind `Rejected` if it takes a stream only, which is the default.
     async fn recognize(
         &self,
         audio: &AudioFrame,
         options: &RecognizeOptions,
-    ) -> Result<Transcript, ProviderError>;
+    ) -> Result<Transcript, ProviderError> {
+        let _ = (audio, options);
+        Err(ProviderError::new(
+            self.label(),
+            crate::ErrorKind::Rejected,
+            "STT takes a stream only: open one with stream()",
+        ))
+    }
 
     /// Opens a stream.
     ///

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use listenkit_session::stt::{
-    RecognizeOptions, Stt, SttCapabilities, SttCommand, SttEvent, SttInput, SttStream, Transcript,
+    RecognizeOptions, Stt, SttCapabilities, SttCommand, SttEvent, SttInput, SttStream,
 };
-use listenkit_session::{AudioFrame, ErrorKind, ProviderError};
+use listenkit_session::{ErrorKind, ProviderError};
 use tokio::sync::mpsc;
 
 /// How a stream breaks.
@@ -66,22 +66,7 @@ impl Stt for FaultyStream {
     }
 
     fn capabilities(&self) -> SttCapabilities {
-        SttCapabilities {
-            streaming: true,
-            interim_results: false,
-        }
-    }
-
-    async fn recognize(
-        &self,
-        _: &AudioFrame,
-        _: &RecognizeOptions,
-    ) -> Result<Transcript, ProviderError> {
-        Err(ProviderError::new(
-            self.label,
-            ErrorKind::Rejected,
-            "streams only",
-        ))
+        SttCapabilities::STREAMING
     }
 
     async fn stream(&self, options: &RecognizeOptions) -> Result<SttStream, ProviderError> {

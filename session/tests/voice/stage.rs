@@ -339,14 +339,6 @@ impl Stt for StreamingStt {
         }
     }
 
-    async fn recognize(
-        &self,
-        _: &AudioFrame,
-        _: &RecognizeOptions,
-    ) -> Result<Transcript, ProviderError> {
-        unreachable!("it streams")
-    }
-
     async fn stream(&self, _: &RecognizeOptions) -> Result<SttStream, ProviderError> {
         let (input, mut commands) = SttInput::channel(64);
         let (sender, events) = mpsc::channel(64);

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use listenkit_session::stt::{
     FailedSegment, RecognizeOptions, Stt, SttCapabilities, SttCommand, SttEvent, SttInput,
-    SttStream, Transcript,
+    SttStream,
 };
 use listenkit_session::voice::{
     AudioInput, CloseReason, ErrorSource, SessionEvent, SessionIo, TurnDetection,
@@ -357,18 +357,7 @@ impl Stt for Late {
     }
 
     fn capabilities(&self) -> SttCapabilities {
-        SttCapabilities {
-            streaming: true,
-            interim_results: false,
-        }
-    }
-
-    async fn recognize(
-        &self,
-        _: &AudioFrame,
-        _: &RecognizeOptions,
-    ) -> Result<Transcript, ProviderError> {
-        unreachable!("it streams")
+        SttCapabilities::STREAMING
     }
 
     async fn stream(&self, _: &RecognizeOptions) -> Result<SttStream, ProviderError> {

@@ -216,15 +216,15 @@ impl Server {
             .stderr(Stdio::null())
             .spawn()
             .expect("LIVEKIT_SERVER_BIN starts");
-        for _ in 0..100 {
-            if tokio::net::TcpStream::connect(("127.0.0.1", ports.0))
-                .await
-                .is_ok()
-            {
-                break;
+        let listening = async {
+            let address = ("127.0.0.1", ports.0);
+            while tokio::net::TcpStream::connect(address).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        };
+        tokio::time::timeout(SOON, listening)
+            .await
+            .expect("the server of LIVEKIT_SERVER_BIN listens");
         let _ = fs::remove_file(&file);
         Self {
             kind: Kind::Started(child),

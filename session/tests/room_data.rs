@@ -188,13 +188,13 @@ async fn calls(from: &Connection, to: Connection) {
     let long = "ä".repeat(20_000);
     assert!(good(&long).await.expect("answered") == format!("{own}: {long}"));
     assert_eq!(good("long").await.expect("answered").len(), 40_000);
-    // What the other side is given is what is left of the caller's patience.
+    // What the other side is given is what is left of the caller's patience: LiveKit's library takes 7 s off for the way there and back.
     let given: u64 = good("timeout")
         .await
         .expect("answered")
         .parse()
         .expect("a number");
-    assert_eq!(given, 13_000);
+    assert_eq!(u128::from(given), SOON.as_millis() - 7_000);
     let refused = good("refuse").await.expect_err("refused");
     assert_eq!((refused.code, refused.message.as_str()), (42, "nein, ß"));
     assert_eq!(refused.data, "{\"why\": \"你好\"}");

@@ -1,11 +1,12 @@
 //! Takes out of a text what should not be read aloud.
 
+mod stream;
+
+pub(crate) use stream::FilterStream;
 use unicode_segmentation::UnicodeSegmentation;
 
-/// What is taken out before a text is spoken, by a [`SentenceStream`](super::SentenceStream). The history keeps the text as it was.
-///
-/// A voice that streams gets the text as the model gives it, mark by mark: what of it is read aloud is for the voice to know. One that reads marks aloud is better given to a session as a voice of
-/// whole texts.
+/// What is taken out before a text is spoken. The history keeps the text as it was, but for a reply of a voice that streams that was cut off: it has what was
+/// spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TextFilter {
     /// Markdown: headings, list and quote marks, rules, emphasis, code marks; of links and images the address; struck text.
@@ -103,26 +104,61 @@ fn without_addresses(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
     while let Some(open) = rest.find('[') {
-        let link = rest[open..].find("](").and_then(|middle| {
-            let middle = open + middle;
-            let close = rest[middle..].find(')')? + middle;
-            let inner = &rest[open + 1..middle];
-            (!inner.contains('[')).then_some((inner, close))
-        });
-        match link {
-            Some((inner, close)) => {
+        match link(&rest[open..]) {
+            Link::Whole { text, len } => {
                 let before = &rest[..open];
                 out.push_str(before.strip_suffix('!').unwrap_or(before));
-                out.push_str(inner);
-                rest = &rest[close + 1..];
+                out.push_str(text);
+                rest = &rest[open + len..];
             }
-            None => {
+            Link::None | Link::Open => {
                 out.push_str(&rest[..=open]);
                 rest = &rest[open + 1..];
             }
         }
     }
     out + rest
+}
+
+/// Whether what follows may make a link of a bracket in this.
+fn has_open_link(text: &str) -> bool {
+    let mut rest = text;
+    while let Some(open) = rest.find('[') {
+        rest = match link(&rest[open..]) {
+            Link::Whole { len, .. } => &rest[open + len..],
+            Link::None => &rest[open + 1..],
+            Link::Open => return true,
+        };
+    }
+    false
+}
+
+/// What a bracket begins.
+enum Link<'a> {
+    None,
+    /// With more text it may be one.
+    Open,
+    Whole {
+        text: &'a str,
+        len: usize,
+    },
+}
+
+fn link(text: &str) -> Link<'_> {
+    let inner = &text[1..];
+    let Some(end) = inner.find(['[', ']']) else {
+        return Link::Open;
+    };
+    let Some(address) = inner[end..].strip_prefix("](") else {
+        return Link::None;
+    };
+    match address.find(')') {
+        None => Link::Open,
+        Some(close) => Link::Whole {
+            text: &inner[..end],
+            len: 1 + end + 2 + close + 1,
+        },
+    }
 }
 
 /// Takes out backticks, and runs of `*` and `_` that stand at the edge of a word: `2 * 3`, `2*3` and `snake_case` keep theirs.

@@ -78,6 +78,16 @@ impl Script {
         });
     }
 
+    /// The audio since the newest text speaks this, too.
+    pub(crate) fn more(&mut self, text: &str) {
+        if let Some(piece) = self.pieces.last_mut() {
+            piece.weights.extend(text.chars().map(weight));
+            piece.text.push_str(text);
+        } else {
+            self.text(text.to_owned());
+        }
+    }
+
     /// Only this is spoken of the newest text. A voice that says other characters than these is taken to say all.
     pub(crate) fn spoken(&mut self, spoken: &str) {
         let Some(piece) = self.pieces.last_mut() else {
@@ -296,6 +306,20 @@ mod tests {
         let mut next = linked(script.pace());
         next.audio(&loud(0.1), 1);
         assert_eq!(next.heard(1_300), link);
+    }
+
+    #[test]
+    fn text_that_comes_behind_its_audio_is_laid_over_all_of_it() {
+        let mut script = Script::new(1_000, Pace::default());
+        script.more("one two ");
+        script.audio(&loud(0.6), 1);
+        script.more("three four");
+        script.audio(&loud(0.9), 1);
+        script.close();
+        // 15 letters in 1.5 s.
+        assert_eq!(script.heard(550), "one two");
+        assert_eq!(script.heard(1_000), "one two three");
+        assert_eq!(script.heard(1_500), "one two three four");
     }
 
     #[test]

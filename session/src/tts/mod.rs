@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 pub use chunker::{ChunkOptions, SentenceChunker};
 pub(crate) use convert::Converter;
+pub(crate) use filter::FilterStream;
 pub use filter::TextFilter;
 pub use playout::{Played, Playout, PlayoutOptions, Utterance};
 pub use sentence::{SentenceOptions, SentenceStream};
@@ -45,13 +46,22 @@ pub trait Tts: Send + Sync {
     /// Speaks one text. The frames come as they are made; dropping the receiver cancels. One attempt: retries are the caller's.
     ///
     /// # Errors
-    /// [`ProviderError`] if there is no audio; failures behind the first frame come in the stream.
+    /// [`ProviderError`] if there is no audio: of kind `Rejected` if it takes a stream only, which is the default. Failures behind the first frame come in
+    /// the stream.
     async fn synthesize(
         &self,
         text: &str,
-    ) -> Result<mpsc::Receiver<Result<AudioFrame, ProviderError>>, ProviderError>;
+    ) -> Result<mpsc::Receiver<Result<AudioFrame, ProviderError>>, ProviderError> {
+        let _ = text;
+        Err(ProviderError::new(
+            self.label(),
+            crate::ErrorKind::Rejected,
+            "TTS takes a stream only: open one with stream()",
+        ))
+    }
 
-    /// Opens a stream that takes text as it comes.
+    /// Opens a stream that takes text as it comes. One that knows which text its audio speaks says so with [`TtsEvent::Text`], before the audio: then a reply
+    /// that is cut off ends in the history at the right word. Of others it is guessed by the time.
     ///
     /// # Errors
     /// [`ProviderError`] of kind `Rejected` if it takes whole texts only, which is the default; `SentenceStream` helps.
@@ -84,6 +94,8 @@ pub enum TtsEvent {
     Text(String),
     /// What the voice says of the text just named, if it leaves out some of it: marks, addresses, emoji. So the words that were heard are found by what was spoken.
     Spoken(String),
+    /// The audio since the newest text speaks this, too. A session says so for voices that name no texts: then the words that were heard are found by the time alone.
+    More(String),
     /// Audio.
     Audio(AudioFrame),
     /// Everything before the flush with this number (from 0) has been spoken.

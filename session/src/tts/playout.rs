@@ -441,6 +441,7 @@ impl Player {
     fn ingest(&mut self, event: Option<Result<TtsEvent, ProviderError>>) {
         match event {
             Some(Ok(TtsEvent::Text(text))) => self.shared.score().script.text(text),
+            Some(Ok(TtsEvent::More(text))) => self.shared.score().script.more(&text),
             Some(Ok(TtsEvent::Spoken(spoken))) => self.shared.score().script.spoken(&spoken),
             Some(Ok(TtsEvent::Audio(frame))) => {
                 self.converter.push(&frame, &mut self.fresh);

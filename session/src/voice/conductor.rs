@@ -117,7 +117,7 @@ impl Conductor {
             mouth: Mouth::new(
                 options.tts.clone(),
                 playout,
-                options.retry,
+                options.sentences.clone(),
                 messages.clone(),
             ),
             options,

@@ -13,7 +13,7 @@ use crate::llm::Llm;
 use crate::retry::LONGEST;
 use crate::stt::{Guess, RecognizerOptions, SharedStt, StreamAdapterOptions};
 use crate::transport::TransportError;
-use crate::tts::SharedTts;
+use crate::tts::{SentenceOptions, SharedTts};
 use crate::{ProviderError, RetryPolicy};
 
 /// How speech is found: Silero VAD, whose weights all sessions share.
@@ -235,6 +235,7 @@ pub(super) struct Options {
     pub(super) language: Option<String>,
     pub(super) recognizer: RecognizerOptions,
     pub(super) speculate_after: Option<Duration>,
+    pub(super) sentences: SentenceOptions,
     pub(super) text_cues: bool,
     pub(super) transcript_wait: Option<Duration>,
     pub(super) user_away_timeout: Option<Duration>,
@@ -259,6 +260,7 @@ impl Default for Options {
             language: None,
             recognizer: RecognizerOptions::default(),
             speculate_after: None,
+            sentences: SentenceOptions::default(),
             text_cues: true,
             transcript_wait: None,
             user_away_timeout: Some(Duration::from_secs(15)),
@@ -401,6 +403,14 @@ impl AgentSessionBuilder {
         self
     }
 
+    /// What of a reply is read aloud, whatever the voice, and how a voice that takes whole texts is given it: the lengths of the pieces, and retries of its own. Where
+    /// those are left as they are by default, [`retry`](Self::retry) counts. By default Markdown and emoji are left out.
+    #[must_use]
+    pub fn sentences(mut self, options: SentenceOptions) -> Self {
+        self.options.sentences = options;
+        self
+    }
+
     /// Whether the wording of transcripts has a vote on the end of a turn ("I would like to" is not finished). Default true.
     #[must_use]
     pub fn text_cues(mut self, on: bool) -> Self {
@@ -490,6 +500,11 @@ impl AgentSessionBuilder {
             recognizer.retry = options.retry;
         }
         recognizer.retry.timeout = recognizer.retry.timeout.min(LONGEST);
+        let sentences = &mut options.sentences;
+        if sentences.retry == RetryPolicy::default() {
+            sentences.retry = options.retry;
+        }
+        sentences.retry.timeout = sentences.retry.timeout.min(LONGEST);
         if recognizer.language.is_none() {
             recognizer.language.clone_from(&options.language);
         }

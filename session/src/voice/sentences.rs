@@ -5,17 +5,14 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::tts::{
-    SentenceOptions, SentenceStream, SharedTts, TtsCommand, TtsEvent, TtsInput, TtsStream,
+    FilterStream, SentenceOptions, SentenceStream, SharedTts, TtsCommand, TtsEvent, TtsInput,
+    TtsStream,
 };
-use crate::{ErrorKind, ProviderError, RetryPolicy};
+use crate::{ErrorKind, ProviderError};
 
 /// A stream into `tts`: its own, or sentence after sentence.
-pub(super) fn open(tts: SharedTts, retry: RetryPolicy) -> TtsStream {
+pub(super) fn open(tts: SharedTts, options: SentenceOptions) -> TtsStream {
     if !tts.capabilities().streaming {
-        let options = SentenceOptions {
-            retry,
-            ..SentenceOptions::default()
-        };
         return SentenceStream::open(tts, options);
     }
     let (input, commands) = TtsInput::channel(64);
@@ -23,7 +20,7 @@ pub(super) fn open(tts: SharedTts, retry: RetryPolicy) -> TtsStream {
     // Ends with its input and the voice's last audio, or when nobody reads.
     tokio::spawn(async move {
         tokio::select! {
-            () = pass(tts, retry, commands, &out) => {}
+            () = pass(tts, options, commands, &out) => {}
             () = out.closed() => {}
         }
     });
@@ -33,10 +30,11 @@ pub(super) fn open(tts: SharedTts, retry: RetryPolicy) -> TtsStream {
 /// Opens the voice's own stream and passes on what comes, each way.
 async fn pass(
     tts: SharedTts,
-    retry: RetryPolicy,
+    options: SentenceOptions,
     mut commands: mpsc::Receiver<TtsCommand>,
     out: &mpsc::Sender<Result<TtsEvent, ProviderError>>,
 ) {
+    let retry = options.retry;
     let TtsStream { input, mut events } = match retry.run_for(tts.label(), |_| tts.stream()).await {
         (Ok(stream), _) => stream,
         (Err(error), _) => {
@@ -45,14 +43,30 @@ async fn pass(
         }
     };
     let label = tts.label().to_owned();
+    let mut names = Names::default();
+    let (said, mut pushed) = mpsc::unbounded_channel();
     let speak = async move {
-        while let Some(command) = commands.recv().await {
-            let taken = match command {
-                TtsCommand::Text(text) => input.push_text(text).await,
-                TtsCommand::Flush => input.flush().await,
+        let mut filter = FilterStream::new(options.filter);
+        loop {
+            let command = commands.recv().await;
+            let spoken = match &command {
+                Some(TtsCommand::Text(text)) => filter.push(text),
+                Some(TtsCommand::Flush) | None => filter.finish(),
             };
-            if !taken {
-                return;
+            if !spoken.is_empty() {
+                let _ = said.send(spoken.clone());
+                if !input.push_text(spoken).await {
+                    return;
+                }
+            }
+            match command {
+                Some(TtsCommand::Text(_)) => {}
+                Some(TtsCommand::Flush) => {
+                    if !input.flush().await {
+                        return;
+                    }
+                }
+                None => break,
             }
         }
         input.end_input();
@@ -75,9 +89,64 @@ async fn pass(
                 Err(ProviderError::new(&label, ErrorKind::Timeout, message))
             }
         };
+        while let Ok(text) = pushed.try_recv() {
+            names.pushed.push_str(&text);
+        }
+        if let Ok(event) = &event {
+            match names.of(event) {
+                Name::Own => {}
+                Name::Left => continue,
+                Name::Add(text) => {
+                    if out.send(Ok(text)).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
         let failed = event.is_err();
         if out.send(event).await.is_err() || failed {
             return;
+        }
+    }
+}
+
+/// Which text the audio speaks, for a voice that does not say so: all that it was given.
+#[derive(Default)]
+struct Names {
+    /// What the voice was given and nobody was told of.
+    pushed: String,
+    /// Whether the voice says so itself. Its first audio decides.
+    own: Option<bool>,
+    told: bool,
+}
+
+enum Name {
+    /// The event stands for itself.
+    Own,
+    /// The event comes too late to be told.
+    Left,
+    /// This goes before it.
+    Add(TtsEvent),
+}
+
+impl Names {
+    fn of(&mut self, event: &TtsEvent) -> Name {
+        match event {
+            TtsEvent::Text(_) | TtsEvent::More(_) | TtsEvent::Spoken(_) => {
+                match *self.own.get_or_insert(true) {
+                    true => Name::Own,
+                    false => Name::Left,
+                }
+            }
+            TtsEvent::Audio(_) if !*self.own.get_or_insert(false) => {
+                let text = std::mem::take(&mut self.pushed);
+                match std::mem::replace(&mut self.told, true) {
+                    _ if text.is_empty() => Name::Own,
+                    false => Name::Add(TtsEvent::Text(text)),
+                    true => Name::Add(TtsEvent::More(text)),
+                }
+            }
+            _ => Name::Own,
         }
     }
 }

@@ -12,8 +12,8 @@ use super::event::SpeechSource;
 use super::generation::{Generation, Source};
 use super::message::Message;
 use super::speech::SpeechHandle;
-use crate::tts::{Playout, SharedTts, TtsCommand, TtsEvent, TtsInput, Utterance};
-use crate::{ProviderError, RetryPolicy};
+use crate::ProviderError;
+use crate::tts::{Playout, SentenceOptions, SharedTts, TtsCommand, TtsEvent, TtsInput, Utterance};
 
 /// After this a speech that was stopped counts as over, whatever the playout does. LiveKit Agents 1.8.9: 5 s.
 pub(super) const STOP_LIMIT: Duration = Duration::from_secs(5);
@@ -136,7 +136,7 @@ impl Drop for Speech {
 pub(super) struct Mouth {
     tts: Option<SharedTts>,
     playout: Option<Playout>,
-    retry: RetryPolicy,
+    sentences: SentenceOptions,
     messages: mpsc::WeakUnboundedSender<Message>,
     pub(super) current: Option<Speech>,
     pub(super) queue: VecDeque<Speech>,
@@ -147,13 +147,13 @@ impl Mouth {
     pub(super) fn new(
         tts: Option<SharedTts>,
         playout: Option<Playout>,
-        retry: RetryPolicy,
+        sentences: SentenceOptions,
         messages: mpsc::WeakUnboundedSender<Message>,
     ) -> Self {
         Self {
             tts,
             playout,
-            retry,
+            sentences,
             messages,
             current: None,
             queue: VecDeque::new(),
@@ -176,7 +176,7 @@ impl Mouth {
         let Some(tts) = self.tts.as_ref().filter(|_| !generation.has_voice()) else {
             return;
         };
-        let stream = super::sentences::open(tts.clone(), self.retry);
+        let stream = super::sentences::open(tts.clone(), self.sentences.clone());
         generation.audio = Some(stream.events);
         generation.speak(stream.input);
     }

@@ -205,13 +205,6 @@ impl Tts for Stuck {
         }
     }
 
-    async fn synthesize(
-        &self,
-        _: &str,
-    ) -> Result<mpsc::Receiver<Result<AudioFrame, ProviderError>>, ProviderError> {
-        unreachable!("it streams")
-    }
-
     async fn stream(&self) -> Result<TtsStream, ProviderError> {
         let (input, mut commands) = TtsInput::channel(8);
         let (sender, events) = mpsc::channel(8);

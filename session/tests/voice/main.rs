@@ -12,3 +12,4 @@ mod room;
 mod stage;
 mod streaming;
 mod turns;
+mod voices;

@@ -441,6 +441,7 @@ async fn one_who_comes_later_finds_everything(transport: &dyn RoomTransport) {
         .set_attributes(HashMap::from([("role".to_owned(), "host".to_owned())]))
         .await
         .expect("set");
+    server.lists_track(&room, "alice").await;
     let mut bob = server.join(transport, "bob", &room).await;
     let seen = bob.room.participant("alice").expect("she was there before");
     assert_eq!(seen.tracks.len(), 1);

@@ -295,12 +295,33 @@ impl Server {
             .expect("a token")
     }
 
+    fn rooms(&self) -> RoomClient {
+        let url = self.url.replacen("ws", "http", 1);
+        RoomClient::with_api_key(&url, &self.key, &self.secret)
+    }
+
     /// Sends a participant away, as the room service does.
     pub(crate) async fn remove(&self, room: &str, identity: &str) {
-        let url = self.url.replacen("ws", "http", 1);
-        let rooms = RoomClient::with_api_key(&url, &self.key, &self.secret);
-        let removed = rooms.remove_participant(room, identity).await;
+        let removed = self.rooms().remove_participant(room, identity).await;
         removed.expect("the room service is there");
+    }
+
+    /// Until the server lists a track of this participant, which may be later than the participant knows it: LiveKit's library calls a track published before it
+    /// has offered it.
+    pub(crate) async fn lists_track(&self, room: &str, identity: &str) {
+        let rooms = self.rooms();
+        let listed = async {
+            loop {
+                let participant = rooms.get_participant(room, identity).await;
+                if !participant.expect("they are there").tracks.is_empty() {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(SOON, listed)
+            .await
+            .expect("the server lists the track");
     }
 
     /// Changes what a participant may do, as the room service does.
@@ -310,13 +331,11 @@ impl Server {
         identity: &str,
         permission: proto::ParticipantPermission,
     ) {
-        let url = self.url.replacen("ws", "http", 1);
-        let rooms = RoomClient::with_api_key(&url, &self.key, &self.secret);
         let options = UpdateParticipantOptions {
             permission: Some(permission),
             ..UpdateParticipantOptions::default()
         };
-        rooms
+        self.rooms()
             .update_participant(room, identity, options)
             .await
             .expect("the room service is there");

@@ -3,10 +3,14 @@
 // The lint's exception for tests does not reach their helpers.
 #![allow(clippy::unwrap_used)]
 
+#[path = "common/rooms.rs"]
+mod rooms;
+
 use std::time::{Duration, Instant};
 
 use listenkit_session::api::{ApiError, Credentials, RoomOptions, ServerApi, TokenVerifier};
-use listenkit_test_server::{Options, TestServer};
+use listenkit_test_server::Options;
+use rooms::Server;
 
 const SECRET: &str = "at-least-32-characters-long-secret-00";
 
@@ -16,24 +20,6 @@ fn credentials(url: &str) -> Credentials {
         api_key: "devkey".to_owned(),
         api_secret: SECRET.to_owned(),
     }
-}
-
-/// The test double, and the real server that the environment names.
-async fn servers() -> Vec<(Option<TestServer>, ServerApi)> {
-    let double = TestServer::start(Options::default()).await.unwrap();
-    let api = ServerApi::new(Credentials {
-        url: double.url(),
-        api_key: double.api_key().to_owned(),
-        api_secret: double.api_secret().to_owned(),
-    });
-    let mut servers = vec![(Some(double), api)];
-    match ServerApi::from_env() {
-        Ok(api) => servers.push((None, api)),
-        Err(_) => eprintln!(
-            "skipped: a real LiveKit server (set LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET)"
-        ),
-    }
-    servers
 }
 
 fn unique(name: &str) -> String {
@@ -140,7 +126,8 @@ async fn a_closed_port_is_unreachable_and_says_so() {
 
 #[tokio::test]
 async fn rooms_dispatches_and_data() {
-    for (_double, api) in servers().await {
+    for server in Server::all().await {
+        let api = server.api();
         rooms_dispatches_and_data_on(&api).await;
     }
 }
@@ -186,7 +173,8 @@ async fn rooms_dispatches_and_data_on(api: &ServerApi) {
 
 #[tokio::test]
 async fn without_anyone_in_a_room_there_is_none_to_discover_and_the_error_says_what_there_is() {
-    let (_double, api) = servers().await.remove(0);
+    let server = Server::start_double(Options::default()).await;
+    let api = server.api();
     let error = api.discover_active_room().await.unwrap_err();
     assert!(error.to_string().contains("no room is open"), "{error}");
     api.create_room("kitchen", RoomOptions::default())
@@ -203,7 +191,8 @@ async fn without_anyone_in_a_room_there_is_none_to_discover_and_the_error_says_w
 
 #[tokio::test]
 async fn a_wrong_secret_is_refused() {
-    for (_double, api) in servers().await {
+    for server in Server::all().await {
+        let api = server.api();
         let wrong = Credentials {
             api_secret: "wrong-secret-of-at-least-32-characters".into(),
             ..api.credentials().clone()

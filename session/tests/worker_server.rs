@@ -3,6 +3,8 @@
 // The lint's exception for tests does not reach their helpers.
 #![allow(clippy::unwrap_used)]
 
+#[path = "common/rooms.rs"]
+mod rooms;
 mod worker_support;
 
 use std::sync::Arc;
@@ -13,26 +15,9 @@ use listenkit_session::transport::AutoSubscribe;
 use listenkit_session::transport::ffi::LivekitTransport;
 use listenkit_session::worker::{JobContext, JobExecutor, Worker, WorkerOptions};
 use listenkit_test_server::{Options, TestServer};
+use rooms::Server;
 use tokio::sync::mpsc;
 use worker_support::{FakeTransport, PATIENCE, reach};
-
-/// The test double, and the real server that the environment names.
-async fn servers() -> Vec<(Option<TestServer>, ServerApi)> {
-    let double = TestServer::start(Options::default()).await.unwrap();
-    let api = ServerApi::new(Credentials {
-        url: double.url(),
-        api_key: double.api_key().to_owned(),
-        api_secret: double.api_secret().to_owned(),
-    });
-    let mut servers = vec![(Some(double), api)];
-    match ServerApi::from_env() {
-        Ok(api) => servers.push((None, api)),
-        Err(_) => eprintln!(
-            "skipped: a real LiveKit server (set LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET)"
-        ),
-    }
-    servers
-}
 
 fn unique(name: &str) -> String {
     format!("worker-{name}-{:08x}", fastrand::u32(..))
@@ -67,7 +52,8 @@ async fn next(told: &mut mpsc::UnboundedReceiver<String>) -> String {
 
 #[tokio::test]
 async fn a_dispatched_job_runs_until_its_dispatch_is_taken_back() {
-    for (_double, api) in servers().await {
+    for server in Server::all().await {
+        let api = server.api();
         let name = unique("agent");
         let (tell, mut told) = mpsc::unbounded_channel();
         let room = FakeTransport::default();
@@ -110,7 +96,8 @@ async fn a_job_joins_its_room_and_ends_with_it() {
             return;
         }
     };
-    for (double, api) in servers().await {
+    for server in Server::all().await {
+        let api = server.api();
         let name = unique("agent");
         let (tell, mut told) = mpsc::unbounded_channel();
         let transport = library.clone();
@@ -139,7 +126,7 @@ async fn a_job_joins_its_room_and_ends_with_it() {
         );
         assert_eq!(there[0].attributes["lk.agent.name"], name);
         // An agent alone is found if there is no one else, in a server of its own.
-        if double.is_some() {
+        if server.is_double() {
             assert_eq!(api.discover_active_room().await.unwrap().name, room);
         }
         api.delete_room(&room).await.unwrap();

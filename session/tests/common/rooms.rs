@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use listenkit_session::AudioFrame;
-use listenkit_session::api::{AccessToken, VideoGrants};
+use listenkit_session::api::{AccessToken, Credentials, ServerApi, VideoGrants};
 use listenkit_session::transport::ffi::LivekitTransport;
 #[cfg(feature = "native")]
 use listenkit_session::transport::native::NativeTransport;
@@ -28,6 +28,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 /// Longer than anything takes on a machine that is loaded, or stands still for a while, and short enough to see what hangs.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
@@ -129,8 +130,16 @@ macro_rules! on_each_transport {
 
 enum Kind {
     Double(Box<TestServer>),
-    Started(Child),
+    Started(Real),
     Named,
+}
+
+/// A livekit-server of ours.
+struct Real {
+    program: String,
+    config: String,
+    port: u16,
+    child: Child,
 }
 
 pub(crate) struct Server {
@@ -138,6 +147,39 @@ pub(crate) struct Server {
     pub(crate) url: String,
     key: String,
     secret: String,
+}
+
+impl Real {
+    async fn start(program: String, config: String, port: u16) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let nth = COUNT.fetch_add(1, Ordering::Relaxed);
+        let id = std::process::id();
+        let file = std::env::temp_dir().join(format!("listenkit-livekit-{id}-{nth}.yaml"));
+        fs::write(&file, &config).expect("the temporary directory is writable");
+        let child = Command::new(&program)
+            .arg("--config")
+            .arg(&file)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("LIVEKIT_SERVER_BIN starts");
+        let listening = async {
+            let address = ("127.0.0.1", port);
+            while tokio::net::TcpStream::connect(address).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        timeout(SOON, listening)
+            .await
+            .expect("the server of LIVEKIT_SERVER_BIN listens");
+        let _ = fs::remove_file(&file);
+        Self {
+            program,
+            config,
+            port,
+            child,
+        }
+    }
 }
 
 impl Server {
@@ -154,6 +196,34 @@ impl Server {
             };
         }
         Self::start_own().await
+    }
+
+    /// The double, and the real one that the environment names: said aloud, if it names none.
+    pub(crate) async fn all() -> Vec<Self> {
+        let mut servers = vec![Self::start_double(Options::default()).await];
+        if ["LIVEKIT_URL", "LIVEKIT_SERVER_BIN"]
+            .iter()
+            .any(|name| std::env::var_os(name).is_some())
+        {
+            servers.push(Self::start().await);
+        } else {
+            println!(
+                "skipped: a real LiveKit server (set LIVEKIT_SERVER_BIN, or LIVEKIT_URL with its key and secret)"
+            );
+        }
+        servers
+    }
+
+    pub(crate) const fn is_double(&self) -> bool {
+        matches!(self.kind, Kind::Double(_))
+    }
+
+    pub(crate) fn api(&self) -> ServerApi {
+        ServerApi::new(Credentials {
+            url: self.url.clone(),
+            api_key: self.key.clone(),
+            api_secret: self.secret.clone(),
+        })
     }
 
     /// A server that can be killed.
@@ -185,8 +255,6 @@ impl Server {
     }
 
     async fn start_real(program: &str, media_over_tcp: bool) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let nth = COUNT.fetch_add(1, Ordering::Relaxed);
         let tcp = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let udp = UdpSocket::bind("127.0.0.1:0").expect("a free port");
         let media = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -204,33 +272,11 @@ impl Server {
             "port: {}\nbind_addresses: [\"127.0.0.1\"]\nkeys: {{ devkey: \"{secret}\" }}\nrtc:\n  use_external_ip: false\n  node_ip: 127.0.0.1\n  enable_loopback_candidate: true\n  interfaces: {{ includes: [\"lo\"] }}\n  udp_port: {}\n  tcp_port: {}\n  stun_servers: [\"127.0.0.1:3478\"]\nlogging: {{ level: warn }}\n",
             ports.0, ports.1, ports.2
         );
-        let file = std::env::temp_dir().join(format!(
-            "listenkit-livekit-{}-{nth}.yaml",
-            std::process::id()
-        ));
-        fs::write(&file, config).expect("the temporary directory is writable");
-        let child = Command::new(program)
-            .arg("--config")
-            .arg(&file)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("LIVEKIT_SERVER_BIN starts");
-        let listening = async {
-            let address = ("127.0.0.1", ports.0);
-            while tokio::net::TcpStream::connect(address).await.is_err() {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        };
-        tokio::time::timeout(SOON, listening)
-            .await
-            .expect("the server of LIVEKIT_SERVER_BIN listens");
-        let _ = fs::remove_file(&file);
         Self {
-            kind: Kind::Started(child),
             url: format!("ws://127.0.0.1:{}", ports.0),
             key: "devkey".to_owned(),
             secret: secret.to_owned(),
+            kind: Kind::Started(Real::start(program.to_owned(), config, ports.0).await),
         }
     }
 
@@ -246,13 +292,25 @@ impl Server {
     pub(crate) async fn kill(&mut self) -> bool {
         match &mut self.kind {
             Kind::Double(server) => server.kill().await,
-            Kind::Started(child) => {
-                child.kill().expect("it runs");
-                let _ = child.wait();
+            Kind::Started(real) => {
+                real.child.kill().expect("it runs");
+                let _ = real.child.wait();
             }
             Kind::Named => return false,
         }
         true
+    }
+
+    /// One that was killed, again at its address, and without a memory.
+    pub(crate) async fn restart(&mut self) {
+        match &mut self.kind {
+            Kind::Double(server) => server.restart().await.expect("the double starts again"),
+            Kind::Started(real) => {
+                let again = Real::start(real.program.clone(), real.config.clone(), real.port);
+                *real = again.await;
+            }
+            Kind::Named => panic!("it is not ours"),
+        }
     }
 
     pub(crate) fn token(&self, identity: &str, room: &str) -> String {
@@ -319,7 +377,7 @@ impl Server {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        tokio::time::timeout(SOON, listed)
+        timeout(SOON, listed)
             .await
             .expect("the server lists the track");
     }
@@ -368,9 +426,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Kind::Started(child) = &mut self.kind {
-            let _ = child.kill();
-            let _ = child.wait();
+        if let Kind::Started(real) = &mut self.kind {
+            let _ = real.child.kill();
+            let _ = real.child.wait();
         }
     }
 }
@@ -381,6 +439,8 @@ pub(crate) struct Wire {
     refuses: Arc<AtomicBool>,
     /// How long the server's words take, in ms.
     delay: Arc<AtomicU64>,
+    /// Connections over which the client said more than that it wants one.
+    used: watch::Sender<u64>,
     cut: watch::Sender<()>,
     listening: JoinHandle<()>,
 }
@@ -397,6 +457,8 @@ impl Wire {
         let is_refused = Arc::clone(&refuses);
         let delay = Arc::new(AtomicU64::new(0));
         let delayed = Arc::clone(&delay);
+        let used = watch::Sender::new(0);
+        let in_use = used.clone();
         let listening = tokio::spawn(async move {
             // They end with the listener.
             let mut connections = tokio::task::JoinSet::new();
@@ -405,7 +467,7 @@ impl Wire {
                     continue;
                 }
                 let (address, mut is_cut) = (address.clone(), is_cut.clone());
-                let delayed = Arc::clone(&delayed);
+                let (delayed, in_use) = (Arc::clone(&delayed), in_use.clone());
                 is_cut.mark_unchanged();
                 connections.spawn(async move {
                     let Ok(mut server) = tokio::net::TcpStream::connect(address).await else {
@@ -414,7 +476,16 @@ impl Wire {
                     let (mut from_server, mut to_server) = server.split();
                     let (mut from_client, mut to_client) = client.split();
                     let asking = async {
-                        let _ = tokio::io::copy(&mut from_client, &mut to_server).await;
+                        let (mut bytes, mut said) = ([0; 4096], 0_u64);
+                        while let Ok(n @ 1..) = from_client.read(&mut bytes).await {
+                            said += 1;
+                            if said == 2 {
+                                in_use.send_modify(|count| *count += 1);
+                            }
+                            if to_server.write_all(&bytes[..n]).await.is_err() {
+                                return;
+                            }
+                        }
                         let _ = to_server.shutdown().await;
                     };
                     let answering = async {
@@ -439,9 +510,20 @@ impl Wire {
             url,
             refuses,
             delay,
+            used,
             cut,
             listening,
         }
+    }
+
+    /// Waits until the client has been heard on so many connections.
+    pub(crate) async fn used(&self, times: u64) {
+        let mut used = self.used.subscribe();
+        let enough = used.wait_for(|&count| count >= times);
+        timeout(SOON, enough)
+            .await
+            .expect("used in time")
+            .expect("we hold the sender");
     }
 
     /// Closes what stands, without a word.
@@ -467,14 +549,19 @@ impl Wire {
         identity: &str,
         room: &str,
     ) -> Connection {
-        transport
-            .connect(
-                &self.url,
-                &server.token(identity, room),
-                &ConnectOptions::default().timeout(SOON),
-            )
+        let options = ConnectOptions::default().timeout(SOON);
+        self.connect(transport, &server.token(identity, room), &options)
             .await
             .expect("the room is joined")
+    }
+
+    pub(crate) async fn connect(
+        &self,
+        transport: &dyn RoomTransport,
+        token: &str,
+        options: &ConnectOptions,
+    ) -> Result<Connection, TransportError> {
+        transport.connect(&self.url, token, options).await
     }
 }
 
@@ -509,7 +596,7 @@ pub(crate) async fn event<T>(
             }
         }
     };
-    tokio::time::timeout(SOON, search)
+    timeout(SOON, search)
         .await
         .unwrap_or_else(|_| panic!("no {what} within {SOON:?}"))
 }

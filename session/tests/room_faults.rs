@@ -353,6 +353,61 @@ async fn a_cut_longer_than_the_resume_window_is_a_new_session(transport: &dyn Ro
     .await;
 }
 
+async fn a_server_that_starts_again_finds_everybody_again(transport: &dyn RoomTransport) {
+    let mut server = Server::start_own().await;
+    let (mut alice, mut bob) = pair(&server, transport, &fresh("again")).await;
+    let track = alice
+        .room
+        .publish_audio(&voice(50))
+        .await
+        .expect("published");
+    let _speaker = Speaker::start(track, 440.0);
+    let sid = subscribed(&mut bob, "alice").await;
+    let mut frames = bob.room.open_audio(&sid, 16_000, 1).await.expect("heard");
+    until_heard(&mut frames, 16_000).await;
+    assert!(server.kill().await);
+    reconnecting(&mut alice).await;
+    sleep(Duration::from_millis(500)).await;
+    server.restart().await;
+    reconnected(&mut alice).await;
+    let sid = alice.room.local_participant().tracks[0].sid.clone();
+    let is_hers =
+        |e| matches!(e, RoomEvent::TrackSubscribed { track, .. } if track.sid == sid).then_some(());
+    until_within(&mut bob, "her track", RESTORED, is_hers).await;
+    let mut frames = bob.room.open_audio(&sid, 16_000, 1).await.expect("heard");
+    until_heard(&mut frames, 16_000).await;
+    bob.room
+        .publish_data(&7u32.to_le_bytes(), &numbered())
+        .await
+        .expect("sent");
+    assert_eq!(numbers(&mut alice, 7).await, [7]);
+}
+
+/// A token is for coming in, and the server renews it: one that expires during a call does not end it, not even when the connection breaks.
+async fn a_call_outlives_its_token(transport: &dyn RoomTransport) {
+    let server = Server::start_double(Options::default()).await;
+    // Servers allow for a minute.
+    let token = server
+        .double()
+        .new_token()
+        .join("alice", &fresh("expiry"))
+        .expired(Duration::from_secs(50))
+        .build();
+    let wire = Wire::to(&server).await;
+    let options = ConnectOptions::default().timeout(SOON);
+    let mut alice = wire
+        .connect(transport, &token, &options)
+        .await
+        .expect("joined in time");
+    sleep(Duration::from_secs(12)).await;
+    wire.cut();
+    reconnecting(&mut alice).await;
+    reconnected(&mut alice).await;
+    let error = wire.connect(transport, &token, &options).await.err();
+    let error = error.expect("too late").to_string();
+    assert!(error.contains("token"), "{error}");
+}
+
 async fn a_server_that_says_nothing_is_noticed(transport: &dyn RoomTransport) {
     let server = Server::start_double(Options::default()).await;
     let (mut alice, _bob) = pair(&server, transport, &fresh("silent")).await;
@@ -900,9 +955,11 @@ on_each_transport! {
     a_bad_network_costs_audio_some_of_its_tone_and_none_of_its_pace,
     a_bad_network_costs_reliable_data_nothing,
     a_cut_longer_than_the_resume_window_is_a_new_session,
+    a_call_outlives_its_token,
     a_cut_signal_is_resumed_and_costs_nothing,
     a_renewed_token_joins_again,
     a_server_that_says_nothing_is_noticed,
+    a_server_that_starts_again_finds_everybody_again,
     a_network_that_is_gone_comes_back,
     cuts_again_and_again_cost_nothing,
     media_that_breaks_one_way_comes_back,

@@ -650,7 +650,7 @@ async fn a_renewed_token_joins_again(transport: &dyn RoomTransport) {
 async fn one_who_is_sent_away_is_told_why(transport: &dyn RoomTransport) {
     let server = Server::start().await;
     // Media ends by another way than the word about it comes, so it may be the first to arrive.
-    for late in [0, 200] {
+    for late in [0, 200, 1_500] {
         let wires = (Wire::to(&server).await, Wire::to(&server).await);
         let room = fresh("away");
         let mut alice = wires.0.join(&server, transport, "alice", &room).await;
@@ -681,6 +681,28 @@ async fn one_who_is_sent_away_is_told_why(transport: &dyn RoomTransport) {
         })
         .await;
     }
+}
+
+/// The same while the way for media is not agreed on again: its end is not taken for a reason to join anew.
+#[cfg(feature = "native")]
+#[tokio::test(flavor = "multi_thread")]
+async fn one_who_is_coming_back_can_be_sent_away() {
+    let server = Server::start().await;
+    let transport = rooms::native("farewell").expect("it is built in");
+    let wire = Wire::to(&server).await;
+    let room = fresh("back");
+    let mut alice = wire.join(&server, &transport, "alice", &room).await;
+    wire.used(1).await;
+    wire.delay(Duration::from_millis(500));
+    wire.cut();
+    wire.used(2).await;
+    server.remove(&room, "alice").await;
+    let reason = event(&mut alice.events, "end", |e| match e {
+        RoomEvent::Disconnected(reason) => Some(reason),
+        _ => None,
+    });
+    assert_eq!(reason.await, DisconnectReason::ParticipantRemoved);
+    assert!(alice.events.recv().await.is_none());
 }
 
 /// Decoded as they are, such packets would be noise in the ears of a recogniser.

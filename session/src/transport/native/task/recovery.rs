@@ -25,8 +25,9 @@ const MEDIA: Duration = Duration::from_secs(10);
 const STEADY: Duration = Duration::from_secs(10);
 
 /// A server that sends us away closes the connections for media, too, and that may be here before its word about it: so long the word is waited
-/// for before anything is asked. Who came back at once would take the place of the one for whose sake we were sent away.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// for before anything is asked. Who came back at once would take the place of the one for whose sake we were sent away. Long enough for a
+/// word whose packet was lost: TCP sends it again after 0.2 to 1 s, and after twice that.
+const FAREWELL: Duration = Duration::from_secs(3);
 
 /// Between tries: doubled each time, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -76,6 +77,12 @@ impl Recovery {
         self.tries += 1;
         self.media = None;
     }
+
+    /// There will be no word of farewell: what remains is the pause between tries.
+    fn without_farewell(&mut self, now: Instant) {
+        let pause_ends = |next: Instant| next.checked_sub(FAREWELL).map_or(now, |at| at.max(now));
+        self.next = self.next.map(pause_ends);
+    }
 }
 
 impl Task {
@@ -90,8 +97,7 @@ impl Task {
         if let Some(recovery) = &mut self.recovery
             && !recovery.is_told
         {
-            // There will be no word.
-            recovery.next = Some(now);
+            recovery.without_farewell(now);
         }
         self.broken(why, now, now);
     }
@@ -166,7 +172,9 @@ impl Task {
             None if is_over => self.broken(&format!("{which} was closed"), now, now + FAREWELL),
             None => self.lost(&format!("{which} has stopped"), now),
             // It is waited for in vain.
-            Some(recovery) if is_over && recovery.media.is_some() => recovery.media = Some(now),
+            Some(recovery) if is_over => {
+                recovery.media = recovery.media.map(|at| at.min(now + FAREWELL));
+            }
             Some(_) => {}
         }
     }
@@ -384,5 +392,32 @@ impl Task {
             self.emit(RoomEvent::Reconnected);
         }
         Step::Continue(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_farewell_that_does_not_come_leaves_the_pause_between_tries() {
+        let now = Instant::now();
+        let mut recovery = Recovery {
+            since: now,
+            end: now + Duration::from_secs(60),
+            tries: 0,
+            is_full: false,
+            is_told: false,
+            attempt: None,
+            next: Some(now + FAREWELL),
+            media: None,
+        };
+        recovery.without_farewell(now + Duration::from_millis(10));
+        assert_eq!(recovery.next, Some(now + Duration::from_millis(10)));
+        recovery.tries = 5;
+        recovery.try_again(now + FAREWELL);
+        recovery.without_farewell(now);
+        let pause = recovery.next.expect("there is a next try") - now;
+        assert!((3.75..=6.25).contains(&pause.as_secs_f64()), "{pause:?}");
     }
 }

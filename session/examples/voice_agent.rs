@@ -53,7 +53,7 @@ fn main() -> Result<(), shared::Failure> {
 
     let mut options = if arguments.instant {
         // Figures are not to depend on how busy the machine is.
-        WorkerOptions::new(talk_instantly).load_fn(|| 0.0)
+        WorkerOptions::new(talk_instantly).load_threshold(f64::INFINITY)
     } else {
         // What is missing is said now, and not to the first caller.
         Engines::find()?;

@@ -311,7 +311,8 @@ pub struct WorkerOptions {
     pub worker_token: String,
     /// Failed tries to connect in a row before the worker gives up. Default 16: some two minutes.
     pub max_retry: u32,
-    /// Load from which on the worker is full, above 0 and at most 1: at 0 it takes no job, above 1 it is never full. By default 0.7, in development never. The load is
+    /// Load from which on the worker is full. At 0 it takes no job, at `f64::INFINITY` it is never full. By default 0.7, in development infinity. A job that was
+    /// accepted and does not run yet counts as much as each that runs. The load is
     /// that of all processors of the machine, whoever causes it, unless [`load_fn`](Self::load_fn) gives another.
     pub load_threshold: Option<f64>,
     /// How long jobs may go on after the first signal. Default 1 h. In development they end at once.

@@ -217,6 +217,26 @@ async fn the_first_sentence_is_asked_for_before_the_text_is_complete() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_writer_that_pauses_behind_a_sentence_is_heard_before_it_goes_on() {
+    let voice = Arc::new(SlowVoice::default());
+    let stream = SentenceStream::open(voice.clone(), SentenceOptions::default());
+    for (text, asked) in [
+        ("One", 0),
+        (" moment.", 1),
+        (" It is", 1),
+        (" **here", 1),
+        (".", 1),
+        ("** And", 1),
+        (" there.", 2),
+    ] {
+        stream.input.push_text(text).await;
+        sleep(ms(5_000)).await;
+        assert_eq!(voice.texts().len(), asked, "{text}");
+    }
+    assert_eq!(voice.texts(), ["One moment.", "It is here. And there."]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_next_sentence_is_made_while_one_comes_in_and_not_more() {
     let voice = Arc::new(SlowVoice::default());
     let began = Instant::now();

@@ -76,6 +76,26 @@ impl SentenceChunker {
         pieces
     }
 
+    /// The writer has paused: gives what there is, however short, if it ends a sentence.
+    pub fn pause(&mut self) -> Option<String> {
+        let words = self.buffer.trim_end();
+        let core = words.trim_end_matches(is_closing);
+        if core.ends_with(['.', '．', '․']) && is_abbreviated(core) {
+            return None;
+        }
+        // The rules need something that follows.
+        let next = format!("{words} A");
+        let ends_line = self.buffer[words.len()..].contains(['\n', '\u{2028}', '\u{2029}']);
+        let begun = next.split_sentence_bound_indices().last();
+        let ends = ends_line || begun.is_some_and(|(at, _)| at == words.len() + 1);
+        if words.is_empty() || !ends {
+            return None;
+        }
+        let mut pieces = Vec::new();
+        self.cut(self.buffer.len(), &mut pieces);
+        pieces.pop()
+    }
+
     /// The text ends here: gives the rest, if there is any. What comes next is a new text.
     pub fn finish(&mut self) -> Option<String> {
         let rest = std::mem::take(&mut self.buffer);
@@ -351,6 +371,39 @@ mod tests {
         pieces.clear();
         assert_eq!(chunker.finish().unwrap(), "And then");
         assert_eq!(chunker.finish(), None);
+    }
+
+    #[test]
+    fn a_sentence_that_ends_before_a_pause_is_given_out() {
+        for (text, is_whole) in [
+            ("One moment.", true),
+            ("Hm. ", true),
+            ("Let me see (for you).", true),
+            ("He said \"wait.\"", true),
+            ("好的。", true),
+            ("क्या?", true),
+            ("A title\n", true),
+            ("One moment", false),
+            ("One moment,", false),
+            ("I saw Dr.", false),
+            ("It costs 3.", false),
+            ("e.g.", false),
+            ("", false),
+            ("  \n", false),
+        ] {
+            let mut chunker = SentenceChunker::new(ChunkOptions::default());
+            assert!(chunker.push(text).is_empty());
+            assert_eq!(
+                chunker.pause().as_deref(),
+                is_whole.then_some(text),
+                "{text}"
+            );
+            assert_eq!(chunker.pause(), None);
+            let rest = chunker.push(" And then there is this. So").concat();
+            let rest = rest + &chunker.finish().unwrap_or_default();
+            let before = if is_whole { "" } else { text };
+            assert_eq!(rest, format!("{before} And then there is this. So"));
+        }
     }
 
     #[test]

@@ -111,7 +111,7 @@ fn without_addresses(text: &str) -> String {
                 out.push_str(text);
                 rest = &rest[open + len..];
             }
-            Link::None | Link::Open => {
+            Link::None | Link::Open(_) => {
                 out.push_str(&rest[..=open]);
                 rest = &rest[open + 1..];
             }
@@ -120,24 +120,32 @@ fn without_addresses(text: &str) -> String {
     out + rest
 }
 
+/// What is missing of a link.
+enum OpenLink {
+    /// The end of its text.
+    Text,
+    /// The end of its address.
+    Address,
+}
+
 /// Whether what follows may make a link of a bracket in this.
-fn has_open_link(text: &str) -> bool {
+fn open_link(text: &str) -> Option<OpenLink> {
     let mut rest = text;
     while let Some(open) = rest.find('[') {
         rest = match link(&rest[open..]) {
             Link::Whole { len, .. } => &rest[open + len..],
             Link::None => &rest[open + 1..],
-            Link::Open => return true,
+            Link::Open(what) => return Some(what),
         };
     }
-    false
+    None
 }
 
 /// What a bracket begins.
 enum Link<'a> {
     None,
     /// With more text it may be one.
-    Open,
+    Open(OpenLink),
     Whole {
         text: &'a str,
         len: usize,
@@ -147,13 +155,13 @@ enum Link<'a> {
 fn link(text: &str) -> Link<'_> {
     let inner = &text[1..];
     let Some(end) = inner.find(['[', ']']) else {
-        return Link::Open;
+        return Link::Open(OpenLink::Text);
     };
     let Some(address) = inner[end..].strip_prefix("](") else {
         return Link::None;
     };
     match address.find(')') {
-        None => Link::Open,
+        None => Link::Open(OpenLink::Address),
         Some(close) => Link::Whole {
             text: &inner[..end],
             len: 1 + end + 2 + close + 1,
@@ -193,6 +201,36 @@ fn without_emphasis(text: &str) -> String {
         at += len;
     }
     out
+}
+
+/// Follows a text, and tells whether a run of `*` or `_` or a backtick may be open in its line.
+#[derive(Debug)]
+pub(crate) struct Emphasis {
+    /// Of each mark, whether there was an odd number of runs.
+    odd: [bool; 3],
+    last: char,
+}
+
+impl Emphasis {
+    pub(crate) const NONE: Self = Self {
+        odd: [false; 3],
+        last: '\n',
+    };
+
+    pub(crate) fn push(&mut self, text: &str) {
+        for c in text.chars() {
+            match "*_`".find(c) {
+                Some(mark) if c != self.last => self.odd[mark] ^= true,
+                None if c == '\n' => self.odd = [false; 3],
+                _ => {}
+            }
+            self.last = c;
+        }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.odd.contains(&true)
+    }
 }
 
 /// `None` for an emoji; the digit of a keycap.

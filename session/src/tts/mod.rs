@@ -15,13 +15,17 @@ use tokio::sync::mpsc;
 
 pub use chunker::{ChunkOptions, SentenceChunker};
 pub(crate) use convert::Converter;
-pub(crate) use filter::FilterStream;
 pub use filter::TextFilter;
+pub(crate) use filter::{Emphasis, FilterStream};
 pub use playout::{Played, Playout, PlayoutOptions, Utterance};
 pub use sentence::{SentenceOptions, SentenceStream};
 pub use sink::{AudioSink, TrackSink};
 
 use crate::{AudioFrame, ProviderError};
+
+/// A writer from whom nothing comes for so long has paused: what is whole is spoken without waiting for what follows. Longer than a language model takes for
+/// a piece, shorter than a pause in speech that would be noticed.
+pub(crate) const WRITERS_PAUSE: Duration = Duration::from_millis(400);
 
 /// What a voice can do, and its format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use super::{
-    ChunkOptions, SentenceChunker, SharedTts, TextFilter, TtsCommand, TtsEvent, TtsInput,
-    TtsMetrics, TtsStream,
+    ChunkOptions, Emphasis, SentenceChunker, SharedTts, TextFilter, TtsCommand, TtsEvent, TtsInput,
+    TtsMetrics, TtsStream, WRITERS_PAUSE,
 };
 use crate::{AudioFrame, ErrorKind, ProviderError, RetryPolicy};
 
@@ -32,6 +32,8 @@ crate::setters::setters!(SentenceOptions {
 });
 
 /// Makes a stream of a voice that takes whole texts: cuts at the ends of sentences, and asks for the next one while one comes in.
+///
+/// What follows a full stop decides whether it ends a sentence; where nothing follows for 0.4 s, it does.
 ///
 /// Each sentence begins with [`TtsEvent::Text`]; the texts, put together, are what was pushed. A sentence that fails for good ends the stream with
 /// its error, so that no gap is spoken over: then it takes no more text.
@@ -106,15 +108,33 @@ async fn cut(
     let mut chunker = SentenceChunker::new(chunks);
     let mut flushes = 0;
     let mut line_start = true;
+    let mut emphasis = Emphasis::NONE;
+    let mut is_writing = false;
     let mut speak = |text: String| {
         let spoken = filter.apply(&text, line_start).trim().to_owned();
         line_start = text.ends_with('\n');
         Job::Speak(text, spoken)
     };
     loop {
-        let command = commands.recv().await;
+        let command = match is_writing {
+            true => timeout(WRITERS_PAUSE, commands.recv()).await,
+            false => Ok(commands.recv().await),
+        };
+        is_writing = matches!(command, Ok(Some(TtsCommand::Text(_))));
+        let Ok(command) = command else {
+            if !(filter.markdown && emphasis.is_open())
+                && let Some(piece) = chunker.pause()
+                && jobs.send(speak(piece)).await.is_err()
+            {
+                return;
+            }
+            continue;
+        };
         let pieces = match &command {
-            Some(TtsCommand::Text(text)) => chunker.push(text),
+            Some(TtsCommand::Text(text)) => {
+                emphasis.push(text);
+                chunker.push(text)
+            }
             Some(TtsCommand::Flush) | None => chunker.finish().into_iter().collect(),
         };
         for piece in pieces {

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use crate::tts::{
     FilterStream, SentenceOptions, SentenceStream, SharedTts, TtsCommand, TtsEvent, TtsInput,
-    TtsStream,
+    TtsStream, WRITERS_PAUSE,
 };
 use crate::{ErrorKind, ProviderError};
 
@@ -47,11 +48,17 @@ async fn pass(
     let (said, mut pushed) = mpsc::unbounded_channel();
     let speak = async move {
         let mut filter = FilterStream::new(options.filter);
+        let mut is_writing = false;
         loop {
-            let command = commands.recv().await;
+            let command = match is_writing {
+                true => timeout(WRITERS_PAUSE, commands.recv()).await,
+                false => Ok(commands.recv().await),
+            };
+            is_writing = matches!(command, Ok(Some(TtsCommand::Text(_))));
             let spoken = match &command {
-                Some(TtsCommand::Text(text)) => filter.push(text),
-                Some(TtsCommand::Flush) | None => filter.finish(),
+                Ok(Some(TtsCommand::Text(text))) => filter.push(text),
+                Ok(Some(TtsCommand::Flush) | None) => filter.finish(),
+                Err(_) => filter.pause(),
             };
             if !spoken.is_empty() {
                 let _ = said.send(spoken.clone());
@@ -60,13 +67,13 @@ async fn pass(
                 }
             }
             match command {
-                Some(TtsCommand::Text(_)) => {}
-                Some(TtsCommand::Flush) => {
+                Ok(Some(TtsCommand::Text(_))) | Err(_) => {}
+                Ok(Some(TtsCommand::Flush)) => {
                     if !input.flush().await {
                         return;
                     }
                 }
-                None => break,
+                Ok(None) => break,
             }
         }
         input.end_input();
@@ -157,9 +164,7 @@ async fn next(
     limit: Option<Duration>,
 ) -> Result<Option<Result<TtsEvent, ProviderError>>, Duration> {
     match limit {
-        Some(limit) => tokio::time::timeout(limit, events.recv())
-            .await
-            .map_err(|_| limit),
+        Some(limit) => timeout(limit, events.recv()).await.map_err(|_| limit),
         None => Ok(events.recv().await),
     }
 }

@@ -2,10 +2,11 @@
 
 use std::sync::{Arc, Mutex};
 
+use futures_util::StreamExt;
 use listenkit_session::tts::{
     SentenceOptions, TextFilter, Tts, TtsCapabilities, TtsCommand, TtsEvent, TtsInput, TtsStream,
 };
-use listenkit_session::voice::ReplyOptions;
+use listenkit_session::voice::{ReplyOptions, SayOptions};
 use listenkit_session::{AudioFrame, ProviderError};
 use tokio::sync::mpsc;
 
@@ -97,4 +98,29 @@ async fn a_reply_is_cut_where_it_was_heard_whether_the_voice_names_its_words_or_
         let heard = "assistant: One two three four five (cut)";
         assert_eq!(stage.history(), [heard], "{names}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_word_before_a_pause_is_not_kept_from_the_voice() {
+    let voice = Streaming::default();
+    let got = voice.got.clone();
+    let mut stage = Stage::open(parts().tts(Arc::new(voice))).await;
+    let (text, pieces) = mpsc::unbounded_channel();
+    let pieces = futures_util::stream::unfold(pieces, |mut pieces| async {
+        pieces
+            .recv()
+            .await
+            .map(|piece: &str| (piece.to_owned(), pieces))
+    });
+    let reply = stage
+        .session
+        .say_stream(pieces.boxed(), SayOptions::default())
+        .expect("it runs");
+    text.send("One moment.").expect("it is read");
+    stage.passes(ms(1_000)).await;
+    assert_eq!(*got.lock().expect("whole"), "One moment.");
+    text.send(" Here it is.").expect("it is read");
+    drop(text);
+    reply.wait().await;
+    assert_eq!(*got.lock().expect("whole"), "One moment. Here it is.");
 }

@@ -2,11 +2,14 @@
 
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::TextFilter;
+use super::{Emphasis, OpenLink, TextFilter};
 use crate::tts::chunker::is_without_spaces;
 
-/// Longer than links that are read out, in bytes: what is open for longer is taken for no mark.
+/// Longer than addresses, lines of code and rules that are left out, in bytes: what is open for longer is taken for no mark.
 const LONGEST_HELD: usize = 1_024;
+
+/// The same for the text of a link, and struck text: some twenty words, of which nothing is heard before they are there.
+const LONGEST_TEXT: usize = 128;
 
 /// Gives what is spoken of a text as soon as nothing that follows can change it: word by word, but for what a mark may still close, and at the latest at
 /// the end of the line. Put together, that is what [`TextFilter::apply`] gives of the whole.
@@ -15,6 +18,7 @@ pub(crate) struct FilterStream {
     filter: TextFilter,
     held: String,
     line_start: bool,
+    emphasis: Emphasis,
 }
 
 impl FilterStream {
@@ -23,17 +27,30 @@ impl FilterStream {
             filter,
             held: String::new(),
             line_start: true,
+            emphasis: Emphasis::NONE,
         }
     }
 
     /// More text; gives what can be spoken now.
     pub(crate) fn push(&mut self, text: &str) -> String {
         self.held.push_str(text);
+        self.emphasis.push(text);
         let cut = match self.filter == TextFilter::NONE {
             true => self.held.len(),
             false => self.settled(),
         };
         self.take(cut)
+    }
+
+    /// The writer has paused: gives the last word, too, unless a mark may be open.
+    pub(crate) fn pause(&mut self) -> String {
+        let line = self.held.rfind('\n').map_or(0, |at| at + 1);
+        let is_open = self.emphasis.is_open()
+            || open(&self.held[line..], self.line_start || line > 0).is_some();
+        match is_open && self.filter.markdown {
+            true => String::new(),
+            false => self.finish(),
+        }
     }
 
     /// The rest: a mark that is open stands alone.
@@ -56,45 +73,75 @@ impl FilterStream {
         let line = self.held.rfind('\n').map_or(0, |at| at + 1);
         let line_start = self.line_start || line > 0;
         let text = &self.held[line..];
-        let mut before = None;
-        let mut settled = 0;
-        for (at, grapheme) in text.grapheme_indices(true) {
-            let is_cut = before.is_some_and(|before| is_cut(before, grapheme));
-            if is_cut && (!self.filter.markdown || is_settled(&text[..at], line_start)) {
-                settled = at;
+        let mut cuts = cuts(text);
+        let last = cuts.last().copied();
+        let open = |text| match self.filter.markdown {
+            true => open(text, line_start),
+            false => None,
+        };
+        while let Some(cut) = cuts.pop().filter(|cut| text.len() - cut <= LONGEST_HELD) {
+            let Some(open) = open(&text[..cut]) else {
+                return line + cut;
+            };
+            // Before that nothing closes what is open here.
+            while cuts.last().is_some_and(|&cut| cut > open.mark) {
+                cuts.pop();
             }
-            before = Some(grapheme);
         }
-        if settled == 0 && text.len() > LONGEST_HELD {
-            // In the middle of a word, if it must be.
-            settled = text
-                .grapheme_indices(true)
-                .next_back()
-                .map_or(0, |(at, _)| at);
+        let longest = open(text).map_or(LONGEST_HELD, |open| open.longest);
+        if text.len() <= longest {
+            return line;
         }
-        line + settled
+        // In the middle of a word, if it must be.
+        let graphemes = || text.grapheme_indices(true).map(|(at, _)| at);
+        line + last.or_else(|| graphemes().next_back()).unwrap_or(0)
     }
 }
 
-/// Whether a text may be cut between these two: before a space, and where words have none between them.
-fn is_cut(before: &str, after: &str) -> bool {
-    let (Some(last), Some(first)) = (before.chars().last(), after.chars().next()) else {
-        return false;
-    };
-    first.is_whitespace() || is_without_spaces(last) && !"*_`~[](!".contains(first)
+/// Where a line may be cut: before a space, and where words have none between them.
+fn cuts(line: &str) -> Vec<usize> {
+    let graphemes = line.grapheme_indices(true);
+    let pairs = graphemes.clone().zip(graphemes.skip(1));
+    let cuts = pairs.filter(|&((_, before), (_, after))| {
+        let (Some(last), Some(first)) = (before.chars().last(), after.chars().next()) else {
+            return false;
+        };
+        first.is_whitespace() || is_without_spaces(last) && !"*_`~[](!".contains(first)
+    });
+    cuts.map(|(_, (at, _))| at).collect()
 }
 
-/// Whether all marks in the beginning of a line are closed.
-fn is_settled(text: &str, line_start: bool) -> bool {
+/// A mark that what follows may close.
+struct Open {
+    /// Where the last mark is that may be it.
+    mark: usize,
+    /// For how long it is waited for, in bytes.
+    longest: usize,
+}
+
+/// What is not closed in the beginning of a line.
+fn open(text: &str, line_start: bool) -> Option<Open> {
     if line_start {
         let bare = text.trim_start();
         let is_mark = |c: char| c.is_whitespace() || "#-+*>_`".contains(c);
         if bare.starts_with("```") || bare.chars().all(is_mark) {
-            return false;
+            return Some(Open {
+                mark: 0,
+                longest: LONGEST_HELD,
+            });
         }
     }
     let struck = text.matches("~~").count() % 2 == 1;
-    !struck && !super::has_open_link(&super::without_struck(text))
+    let longest = match super::open_link(&super::without_struck(text)) {
+        Some(OpenLink::Address) => LONGEST_HELD,
+        Some(OpenLink::Text) => LONGEST_TEXT,
+        None if struck => LONGEST_TEXT,
+        None => return None,
+    };
+    Some(Open {
+        mark: text.rfind("~~").max(text.rfind('[')).unwrap_or(0),
+        longest,
+    })
 }
 
 #[cfg(test)]
@@ -120,10 +167,66 @@ mod tests {
     }
 
     #[test]
+    fn the_last_word_before_a_pause_comes_unless_a_mark_may_be_open() {
+        for (text, said) in [
+            ("One moment.", " moment."),
+            ("One **moment**.", " moment."),
+            ("**One moment.", ""),
+            ("One `moment.", ""),
+            ("One [moment.", ""),
+            ("One ~~moment.", ""),
+            ("**One**\n- two", "two"),
+            ("- ", ""),
+        ] {
+            let mut stream = FilterStream::new(TextFilter::default());
+            let mut whole = stream.push(text);
+            let rest = stream.pause();
+            assert_eq!(rest, said, "{text}");
+            whole += &(rest + &stream.push(" And on.") + &stream.finish());
+            let expected = TextFilter::default().apply(&format!("{text} And on."), true);
+            assert_eq!(whole, expected);
+        }
+    }
+
+    #[test]
     fn what_is_never_closed_is_not_waited_for_for_ever() {
+        for (mark, longest) in [
+            ("[", LONGEST_TEXT),
+            ("~~", LONGEST_TEXT),
+            ("see [a](", LONGEST_HELD),
+            ("``` ", LONGEST_HELD),
+        ] {
+            let mut stream = FilterStream::new(TextFilter::default());
+            stream.push(&format!("{mark}so on"));
+            let mut held = mark.len();
+            while stream.push(" and on").is_empty() {
+                held += " and on".len();
+                assert!(held < longest + 10, "{mark}");
+            }
+            assert!(held + 10 > longest, "{mark}: {held}");
+        }
         let mut stream = FilterStream::new(TextFilter::default());
-        let said = stream.push(&format!("[{}", "so on and on ".repeat(100)));
-        assert!(said.starts_with("[so on and on"), "{said}");
+        let words = "The interval [0, 1) is half open, so that it holds its lower end and not its upper one, which is of use where one interval follows another and nothing is to be counted twice.";
+        let mut said = String::new();
+        for word in words.split_inclusive(' ') {
+            said += &stream.push(word);
+        }
+        assert!(
+            said.starts_with("The interval [0, 1) is half open"),
+            "{said}"
+        );
+        assert_eq!(said + &stream.finish(), words);
+    }
+
+    #[test]
+    fn a_long_line_is_not_looked_at_for_each_of_its_words() {
+        for word in ["word ", "字", "~~a~~ ", "[a](b) ", "[a ", "~~ "] {
+            let text = word.repeat(50_000 / word.len());
+            let mut stream = FilterStream::new(TextFilter::default());
+            let said = stream.push(&text) + &stream.finish();
+            // Half a second; if it were looked at for each, many minutes.
+            assert_eq!(said, TextFilter::default().apply(&text, true), "{word}");
+        }
     }
 
     #[test]

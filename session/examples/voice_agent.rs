@@ -32,7 +32,7 @@ struct Arguments {
     /// Processes that wait for a job.
     #[arg(long)]
     idle_processes: Option<usize>,
-    /// Defaults for a desk: never full, no health endpoint at a fixed port, and a signal ends the jobs at once.
+    /// Defaults for a desk: never full, no health endpoint at a fixed port, and a signal asks the jobs to end at once.
     #[arg(long)]
     dev: bool,
     /// Port of the health endpoint; 0 takes a free one. By default 8081, at a desk a free one.

@@ -92,8 +92,9 @@ crate::setters::setters!(PocketSphinxOptions {
     deadline: Duration
 });
 
-/// A recogniser of utterances on this machine. It has one process: clips are recognised one after the other, so
-/// [`max_parallel`](crate::stt::RecognizerOptions::max_parallel) should be 1.
+/// A recogniser of utterances on this machine. It has one process: clips are recognised one after the other. So
+/// [`max_parallel`](crate::stt::RecognizerOptions::max_parallel) should be 1 (the default is 2): of two requests one waits here, and the time of its attempt
+/// ([`retry`](crate::stt::RecognizerOptions::retry)) runs meanwhile. The [`deadline`](PocketSphinxOptions::deadline) counts from when it is its turn.
 ///
 /// The process is started by [`prewarm`](Self::prewarm) or the first clip, and ends with the provider. A clip waits in a folder that only this user can read, until it is answered.
 #[derive(Debug)]

@@ -14,7 +14,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::AudioFrame;
 pub use open::open;
 
-/// Which remote tracks are subscribed to without being asked.
+/// Which remote tracks are subscribed to without being asked. The native transport subscribes to no video: [`All`](Self::All) is there what
+/// [`AudioOnly`](Self::AudioOnly) is, and [`VideoOnly`](Self::VideoOnly) what [`None`](Self::None) is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum AutoSubscribe {
     /// All tracks.

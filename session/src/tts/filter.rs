@@ -5,8 +5,8 @@ mod stream;
 pub(crate) use stream::FilterStream;
 use unicode_segmentation::UnicodeSegmentation;
 
-/// What is taken out before a text is spoken. The history keeps the text as it was, but for a reply of a voice that streams that was cut off: it has what was
-/// spoken.
+/// What is taken out before a text is spoken. The history keeps the text as it was, but of a voice that streams only where the whole was heard: a speech that
+/// was cut off, by the user or by a failure of the voice or the language model, is in it as it was spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TextFilter {
     /// Markdown: headings, list and quote marks, rules, emphasis, code marks; of links and images the address; struck text.

@@ -18,7 +18,7 @@ pub struct UserTurn {
     pub context: ChatContext,
     /// What the user said. Changes are kept in the history.
     pub message: ChatMessage,
-    /// Why the turn was over; `None` if the program committed it without speech being heard.
+    /// Why the turn was over; `None` if the program committed it without speech being heard, or its words came after their turn.
     pub decision: Option<EndOfTurn>,
 }
 
@@ -116,6 +116,10 @@ pub trait Agent: Send + Sync {
     /// Something happened in the room: data packets ([`RoomEvent::Data`]), calls ([`RoomEvent::Rpc`], of methods that were registered with
     /// [`Room::register_rpc`](crate::transport::Room::register_rpc)), texts on topics of your own, mutes, changes of attributes. The session
     /// follows the same events by itself. Called for one after the other, in their order; the next waits for it, and nothing else does.
+    ///
+    /// Never called for [`RoomEvent::Disconnected`], which ends the session ([`on_exit`](Self::on_exit), [`AgentSession::closed`]), nor for texts of the chat, which are
+    /// [`on_chat_message`](Self::on_chat_message)'s unless [`text_input`](super::RoomInputOptions::text_input) is off. A call that runs or waits when the session
+    /// is over is given up.
     async fn on_room_event(&self, session: &AgentSession, event: RoomEvent) {
         let _ = (session, event);
     }

@@ -87,8 +87,8 @@ pub struct UserTurnEnded {
     pub transcript: String,
     /// What became of it.
     pub outcome: TurnOutcome,
-    /// Why the core ended it then, with the arithmetic; `None` if it was committed when the core saw no turn. Positions are
-    /// samples at `sample_rate`.
+    /// Why the core ended it then, with the arithmetic; `None` if it was committed when the core saw no turn, or its words came after
+    /// their turn. Positions are samples at `sample_rate`.
     pub decision: Option<EndOfTurn>,
     /// Of the audio that was heard.
     pub sample_rate: SampleRate,

@@ -7,8 +7,12 @@ use crate::transport::AutoSubscribe;
 use crate::worker::JobContext;
 
 impl JobContext {
-    /// Joins the room, holds the conversation in it to its end, and ends the job. A job that ends before, because its worker drains or the server takes it
-    /// back, lets the session say its last words ([`AgentSession::aclose`]) before the room is left.
+    /// Joins the room, holds the conversation in it to its end, and ends the job. A job that ends before, because its worker ends or the server takes it
+    /// back, closes the session before the room is left ([`AgentSession::aclose`]): the agent falls silent, in mid-sentence too. What was heard of it is stored, and
+    /// what the user said last.
+    ///
+    /// For last words, call [`connect`](Self::connect) and [`AgentSession::start_in_room`] instead, return, and let
+    /// [`add_session_close`](Self::add_session_close) say them, wait for [`AgentSession::drain`], and close.
     ///
     /// ```no_run
     /// # use listenkit_session::{Agent, AgentSession};

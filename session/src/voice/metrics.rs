@@ -21,7 +21,8 @@ pub enum Metrics {
     Llm(LlmMetrics),
     /// A speech of the voice.
     Tts(TtsMetrics),
-    /// From the user's last sound to the agent's first.
+    /// From the user's last sound to the agent's first. Only for replies by voice, to turns with a
+    /// [`decision`](EouMetrics::decision).
     EndToEnd(EndToEndMetrics),
 }
 
@@ -43,13 +44,14 @@ pub struct VadMetrics {
 pub struct EouMetrics {
     /// The turn.
     pub turn: u64,
-    /// From the user's last voiced sample to the decision, with the age of the audio when it was heard.
+    /// From the user's last voiced sample to the decision, with the age of the audio when it was heard; zero without a decision.
     pub end_of_utterance_delay: Duration,
-    /// From the user's last voiced sample to the last transcript; zero if that came before.
+    /// From the user's last voiced sample to the last transcript; zero if that came before, and without a decision.
     pub transcription_delay: Duration,
     /// What the agent's hook took.
     pub on_user_turn_completed_delay: Duration,
-    /// The core's record; positions are samples at `sample_rate`.
+    /// The core's record; positions are samples at `sample_rate`. `None` if the turn was committed when the core saw none, or its words came after
+    /// their turn.
     pub decision: Option<EndOfTurn>,
     /// Of the audio that was heard.
     pub sample_rate: SampleRate,

@@ -403,8 +403,9 @@ impl AgentSessionBuilder {
         self
     }
 
-    /// What of a reply is read aloud, whatever the voice, and how a voice that takes whole texts is given it: the lengths of the pieces, and retries of its own. Where
-    /// those are left as they are by default, [`retry`](Self::retry) counts. By default Markdown and emoji are left out.
+    /// What of a reply is read aloud, whatever the voice; in pieces of which lengths a voice is given it that takes whole texts; and retries of its own. A voice of
+    /// that kind has them for each piece. One that streams has them for opening the stream, and their [`timeout`](RetryPolicy::timeout) is how long it may be
+    /// silent behind the end of the text. Retries that are left as they are by default are those of [`retry`](Self::retry). By default Markdown and emoji are left out.
     #[must_use]
     pub fn sentences(mut self, options: SentenceOptions) -> Self {
         self.options.sentences = options;

@@ -170,7 +170,8 @@ impl AgentSession {
     /// ```
     ///
     /// # Errors
-    /// [`SessionError::AlreadyStarted`], and [`SessionError::Transport`] if the voice cannot be published.
+    /// [`SessionError::Transport`] if the voice cannot be published; [`SessionError::AlreadyStarted`]; [`SessionError::Config`] if
+    /// [`sample_rate`](RoomInputOptions::sample_rate) is none the core takes; [`SessionError::Model`] if a model cannot be set up.
     pub async fn start_in_room(
         &self,
         agent: impl Agent + 'static,

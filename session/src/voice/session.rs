@@ -453,7 +453,8 @@ impl AgentSession {
         }
     }
 
-    /// Returns when the session is over, and has left its room, and tells why.
+    /// Returns when the session is over, and has left its room, and tells why. For one that is never started, or whose start failed,
+    /// it waits for ever.
     ///
     /// # Errors
     /// The error that ended it, with which [`CloseReason::Error`] comes.

@@ -480,8 +480,8 @@ impl JobContext {
             .push(Box::new(move |reason| Box::pin(callback(reason))));
     }
 
-    /// Runs `close` with the reason when the job ends, while the room is still joined: for a session that says its last words. It has
-    /// [`WorkerTiming::session_close_timeout`].
+    /// Runs `close` with the reason when the job ends, while the room is still joined: for a session that says its last words
+    /// ([`drain`](crate::AgentSession::drain)). It has [`WorkerTiming::session_close_timeout`].
     pub fn add_session_close<F, Fut>(&self, close: F)
     where
         F: FnOnce(String) -> Fut + Send + 'static,

@@ -112,8 +112,10 @@ impl WorkerOptions {
 
 /// Runs a worker until a signal ends it, or runs the job that this process was started for. Starts a tokio runtime of its own.
 ///
-/// The first SIGTERM or SIGINT drains: no new jobs, and the end when the running ones have ended, at most [`WorkerOptions::drain_timeout`] later. In
-/// development it asks them to end. The second one ends everything at once.
+/// The first SIGTERM or SIGINT drains: no new jobs, and the end when the running ones have ended. Those that still run after
+/// [`WorkerOptions::drain_timeout`] are asked to end, in development all of them at once. They have
+/// [`WorkerTiming::shutdown_process_timeout`] to take notice and then all limits of a shutdown in [`WorkerTiming`], 6 min 41 s in sum by default; what is left
+/// is killed, and some seconds later the worker has ended. The second signal ends everything at once.
 ///
 /// # Errors
 /// [`WorkerError`].

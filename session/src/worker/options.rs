@@ -50,7 +50,7 @@ pub enum Mode {
     /// Full at a load of 0.7, warm processes, health endpoint at port 8081, and a signal drains.
     #[default]
     Production,
-    /// Never full, no warm process, health endpoint at any free port, and a signal ends the jobs at once.
+    /// Never full, no warm process, health endpoint at any free port, and a signal asks the jobs to end.
     Development,
 }
 
@@ -311,11 +311,12 @@ pub struct WorkerOptions {
     pub worker_token: String,
     /// Failed tries to connect in a row before the worker gives up. Default 16: some two minutes.
     pub max_retry: u32,
-    /// Load from which on the worker is full. At 0 it takes no job, at `f64::INFINITY` it is never full. By default 0.7, in development infinity. A job that was
-    /// accepted and does not run yet counts as much as each that runs. The load is
-    /// that of all processors of the machine, whoever causes it, unless [`load_fn`](Self::load_fn) gives another.
+    /// Load from which on the worker is full. At 0 it takes no job, at [`f64::INFINITY`] it is never full. By default 0.7, in development infinity. A job that was
+    /// accepted and does not run yet counts as much as each that runs. The load is that of all processors of the machine, whoever causes it; of its control
+    /// group, where that has a limit of processor time; or what [`load_fn`](Self::load_fn) gives.
     pub load_threshold: Option<f64>,
-    /// How long jobs may go on after the first signal. Default 1 h. In development they end at once.
+    /// How long jobs may go on after the first signal before they are asked to end; the time for that comes on top ([`run`](super::run)). Default 1 h. In
+    /// development they are asked at once.
     pub drain_timeout: Duration,
     /// Processes that wait for a job, already prewarmed. By default one for each processor, 4 at most; in development none.
     pub num_idle_processes: Option<usize>,

@@ -13,8 +13,8 @@ use crate::stt::{
 };
 use crate::{AudioFrame, ErrorKind, ProviderError, RetryPolicy};
 
-/// Audio that waits for a stream to open, or for its provider to take it. More is lost, oldest first.
-const BACKLOG: Duration = Duration::from_secs(5);
+/// Audio that waits for a stream to open, or for its provider to take it. More is lost, oldest first, and that is told.
+const BACKLOG: Duration = Duration::from_secs(60);
 
 /// Wait before a broken stream is opened again; it doubles up to the policy's longest. LiveKit Agents 1.8.9: 0.5 s.
 const REOPEN: Duration = Duration::from_millis(500);
@@ -38,7 +38,10 @@ pub(super) struct Stream {
     state: State,
     backlog: VecDeque<SttCommand>,
     waiting: Duration,
+    /// What the next stream is to be told of as a gap.
     lost: Duration,
+    /// What nobody has been told of.
+    untold: Duration,
     failures: u32,
     /// The input is over. Until then, what waits may still be taken.
     ended: Option<Instant>,
@@ -181,6 +184,7 @@ impl Stream {
             backlog: VecDeque::new(),
             waiting: Duration::ZERO,
             lost: Duration::ZERO,
+            untold: Duration::ZERO,
             failures: 0,
             ended: None,
             opened: Instant::now(),
@@ -209,6 +213,7 @@ impl Stream {
         {
             self.waiting = self.waiting.saturating_sub(length(&oldest));
             self.lost += length(&oldest);
+            self.untold += length(&oldest);
         }
     }
 
@@ -232,6 +237,18 @@ impl Stream {
     async fn next(&mut self) -> SttEvent {
         loop {
             self.end_if_taken();
+            if matches!(self.state, State::Open(_)) && self.untold > Duration::ZERO {
+                let lost = std::mem::take(&mut self.untold);
+                let error = self.failure(&format!(
+                    "{:.1} s of audio are lost: they were not taken within {} s",
+                    lost.as_secs_f64(),
+                    BACKLOG.as_secs()
+                ));
+                return SttEvent::Error {
+                    error,
+                    recoverable: true,
+                };
+            }
             match &mut self.state {
                 State::Opening(opening) => {
                     let opened = match opening.await {
@@ -378,7 +395,7 @@ fn open(stt: &SharedStt, options: &RecognizeOptions, retry: &RetryPolicy) -> Sta
     let (stt, options, retry) = (stt.clone(), options.clone(), *retry);
     State::Opening(tokio::spawn(async move {
         let label = stt.label().to_owned();
-        retry.attempt(&label, stt.stream(&options)).await
+        retry.run_for(&label, |_| stt.stream(&options)).await.0
     }))
 }
 

@@ -1,6 +1,7 @@
 //! Recognisers that stream.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use listenkit_session::stt::{
     FailedSegment, RecognizeOptions, Stt, SttCapabilities, SttCommand, SttEvent, SttInput,
@@ -9,7 +10,7 @@ use listenkit_session::stt::{
 use listenkit_session::voice::{
     AudioInput, CloseReason, ErrorSource, SessionEvent, SessionIo, TurnDetection,
 };
-use listenkit_session::{AgentSession, AudioFrame, ErrorKind, ProviderError, Role};
+use listenkit_session::{AgentSession, AudioFrame, ErrorKind, ProviderError, RetryPolicy, Role};
 use std::sync::Arc;
 
 use listenkit_session::providers::instant::ToneTts;
@@ -401,4 +402,103 @@ async fn audio_that_waits_for_a_connection_at_its_end_is_recognised() {
         CloseReason::EndOfInput
     );
     assert_eq!(lines(&session.history()), ["user: 500 ms"]);
+}
+
+/// A recogniser whose stream takes some time to open, after some tries that fail; says how much audio it got, and how much it knows that it did not get.
+struct Opening {
+    refuses: AtomicUsize,
+    takes: Duration,
+}
+
+#[async_trait::async_trait]
+impl Stt for Opening {
+    fn label(&self) -> &str {
+        "opening.stt"
+    }
+
+    fn capabilities(&self) -> SttCapabilities {
+        SttCapabilities::STREAMING
+    }
+
+    async fn stream(&self, _: &RecognizeOptions) -> Result<SttStream, ProviderError> {
+        let left = |left: usize| left.checked_sub(1);
+        if self
+            .refuses
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, left)
+            .is_ok()
+        {
+            return Err(ProviderError::new(
+                "opening.stt",
+                ErrorKind::Connection,
+                "not now",
+            ));
+        }
+        tokio::time::sleep(self.takes).await;
+        let (input, mut commands) = SttInput::channel(4);
+        let (sender, events) = mpsc::channel(4);
+        tokio::spawn(async move {
+            let (mut heard, mut missed) = (ms(0), ms(0));
+            while let Some(command) = commands.recv().await {
+                match command {
+                    SttCommand::Frame(frame) => heard += frame.duration(),
+                    SttCommand::Gap(gap) => missed += gap,
+                    _ => {}
+                }
+            }
+            let text = format!("{} s heard, {} s missed", heard.as_secs(), missed.as_secs());
+            let _ = sender.send(SttEvent::Final(transcript(&text))).await;
+        });
+        Ok(SttStream { input, events })
+    }
+}
+
+/// Gives the errors and the history of a session that gets 70 s of silence.
+async fn hears_70_s(stt: Opening) -> (Vec<String>, Vec<String>) {
+    let retry = RetryPolicy::default().timeout(ms(100_000));
+    let session = parts()
+        .stt(Arc::new(stt))
+        .retry(retry)
+        .build()
+        .expect("a session");
+    let mut events = session.events();
+    let (audio, receiver) = mpsc::channel(100);
+    let io = SessionIo::new(receiver, Arc::new(Speaker::default()));
+    session.start(Plain, io).await.expect("it starts");
+    for _ in 0..700 {
+        let frame = AudioFrame::new(vec![0; RATE as usize / 10], RATE, 1).expect("a format");
+        audio.send(AudioInput::Frame(frame)).await.expect("room");
+        tokio::time::sleep(ms(100)).await;
+    }
+    drop(audio);
+    session.closed().await.expect("no error");
+    let mut errors = Vec::new();
+    while let Some(event) = events.recv().await {
+        if let SessionEvent::Error { error, .. } = event {
+            errors.push(error.to_string());
+        }
+    }
+    (errors, lines(&session.history()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_does_not_open_at_once_is_tried_as_often_as_the_policy_says() {
+    let stt = Opening {
+        refuses: AtomicUsize::new(3),
+        takes: ms(0),
+    };
+    let (errors, history) = hears_70_s(stt).await;
+    assert_eq!(errors, [""; 0]);
+    assert_eq!(history, ["user: 70 s heard, 0 s missed"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn audio_that_no_stream_takes_within_a_minute_is_lost_aloud() {
+    let stt = Opening {
+        refuses: AtomicUsize::new(0),
+        takes: ms(64_950),
+    };
+    let (errors, history) = hears_70_s(stt).await;
+    assert_eq!(history, ["user: 65 s heard, 5 s missed"]);
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(errors[0].contains("5.0 s of audio are lost"), "{errors:?}");
 }

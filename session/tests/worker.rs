@@ -12,7 +12,7 @@ use std::time::Duration;
 use listenkit_session::api::TokenVerifier;
 use listenkit_session::llm::{ChatStream, Llm};
 use listenkit_session::transport::{AutoSubscribe, DisconnectReason, Participant, ParticipantKind};
-use listenkit_session::voice::{ReplyOptions, RoomInputOptions, RoomOutputOptions};
+use listenkit_session::voice::{ReplyOptions, RoomInputOptions, RoomOutputOptions, SessionEvent};
 use listenkit_session::worker::{
     AgentIdentity, JobAnswer, JobContext, JobError, JobExecutor, Mode, ParticipantFilter, Worker,
     WorkerError, WorkerHandle, WorkerOptions,
@@ -790,6 +790,14 @@ async fn a_job_that_is_a_conversation_ends_with_it_and_fails_with_it() {
                 .llm(Arc::new(Missing))
                 .max_unrecoverable_errors(1)
                 .build()?;
+            let (mut events, tells) = (session.events(), tell.clone());
+            tokio::spawn(async move {
+                while let Some(event) = events.recv().await {
+                    if let SessionEvent::Close { reason, .. } = event {
+                        let _ = tells.send(format!("closes: {reason:?}"));
+                    }
+                }
+            });
             let (input, output) = (RoomInputOptions::default(), RoomOutputOptions::default());
             job.run_session(&session, Witness(tell, fails), input, output)
                 .await
@@ -803,6 +811,10 @@ async fn a_job_that_is_a_conversation_ends_with_it_and_fails_with_it() {
     assert_eq!(told.recv().await.unwrap(), "enters");
     room.go("anna");
     assert_eq!(told.recv().await.unwrap(), "exits, in room: true");
+    assert_eq!(
+        told.recv().await.unwrap(),
+        "closes: ParticipantDisconnected"
+    );
     let (_, status, error) = worker.job_status().await;
     assert_eq!(status, JobStatus::JsSuccess, "{error}");
     assert!(room.is_closed());
@@ -812,12 +824,14 @@ async fn a_job_that_is_a_conversation_ends_with_it_and_fails_with_it() {
     assert_eq!(told.recv().await.unwrap(), "enters");
     worker.terminate("AJ_is ended");
     assert_eq!(told.recv().await.unwrap(), "exits, in room: true");
+    assert_eq!(told.recv().await.unwrap(), "closes: JobShutdown");
     let (_, status, error) = worker.job_status().await;
     assert_eq!(status, JobStatus::JsSuccess, "{error}");
 
     worker.run_job("AJ_fails", "fails").await;
     assert_eq!(told.recv().await.unwrap(), "enters");
     assert_eq!(told.recv().await.unwrap(), "exits, in room: true");
+    assert_eq!(told.recv().await.unwrap(), "closes: Error");
     let (_, status, error) = worker.job_status().await;
     assert_eq!(status, JobStatus::JsFailed);
     assert!(error.contains("no such model"), "{error}");

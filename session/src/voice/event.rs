@@ -126,6 +126,8 @@ pub enum ErrorSource {
 pub enum CloseReason {
     /// [`AgentSession::aclose`](super::AgentSession::aclose).
     UserInitiated,
+    /// The job ends: [`JobContext::shutdown`](crate::worker::JobContext::shutdown), the worker, or the server.
+    JobShutdown,
     /// The audio of the user is over.
     EndOfInput,
     /// The user left the room.

@@ -1,6 +1,7 @@
 //! A conversation as all of a worker's job.
 
 use super::agent::{Agent, BoxError};
+use super::event::CloseReason;
 use super::room::{RoomInputOptions, RoomOutputOptions};
 use super::session::AgentSession;
 use crate::transport::AutoSubscribe;
@@ -42,7 +43,7 @@ impl JobContext {
             .start_in_room(agent, connection, input, output)
             .await?;
         let closing = session.clone();
-        self.add_session_close(async move |_| closing.aclose().await);
+        self.add_session_close(async move |_| closing.aclose_for(CloseReason::JobShutdown).await);
         tokio::select! {
             biased;
             end = session.closed() => {

@@ -383,7 +383,13 @@ impl Follower {
             }
         }
         // Whoever asked for the events must not find a sender without a reader.
-        self.hooks.shutdown().await;
+        drop(hook);
+        let done = async { while self.hooks.join_next().await.is_some() {} };
+        let limit = self.session.close_timeout();
+        if tokio::time::timeout(limit, done).await.is_err() {
+            tracing::warn!("a hook of the agent is given up after {limit:?}: the session is over");
+            self.hooks.shutdown().await;
+        }
         // The last words and the last state are on their way.
         let abort = writing.abort_handle();
         if tokio::time::timeout(LAST_WORDS, writing).await.is_err() {

@@ -442,7 +442,15 @@ impl AgentSession {
     /// `close_timeout`), `on_exit` has run, [`SessionEvent::Close`] is out, the room is left. Called and awaited within a hook of the agent's, it waits
     /// for that hook until it is given up.
     pub async fn aclose(&self) {
-        self.close(CloseReason::UserInitiated).await;
+        self.aclose_for(CloseReason::UserInitiated).await;
+    }
+
+    pub(super) fn close_timeout(&self) -> Duration {
+        self.inner.options.close_timeout
+    }
+
+    pub(super) async fn aclose_for(&self, reason: CloseReason) {
+        self.close(reason).await;
         self.left().await;
     }
 

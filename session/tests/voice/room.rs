@@ -728,6 +728,18 @@ async fn the_agent_is_told_what_else_happens_in_the_room() {
     tokio::time::sleep(ms(200)).await;
     // What was written in the chat goes to the hook for it alone.
     assert_eq!(*lock(&clerk.0), ["first", "orders", "last"]);
+    // What it was told before the end it may still do.
+    for _ in 0..5 {
+        call.happens(data("behind"));
+    }
+    tokio::time::sleep(ms(1)).await;
+    call.session.aclose().await;
+    assert_eq!(
+        *lock(&clerk.0),
+        [
+            "first", "orders", "last", "behind", "behind", "behind", "behind", "behind"
+        ]
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -165,11 +165,6 @@ pub enum SessionError {
     /// The recogniser takes utterances, and nothing finds them.
     #[error("STT does not support streaming, add VAD to enable streaming")]
     SttNeedsVad,
-    /// Nothing says when the user speaks.
-    #[error(
-        "nothing can end the user's turn: add VAD, or a streaming STT, or choose TurnDetection::Manual"
-    )]
-    NoEnd,
     /// Smart Turn is asked at pauses, and nothing finds them.
     #[error("TurnDetection::SmartTurn is asked at pauses: add VAD to find them")]
     SmartTurnNeedsVad,
@@ -466,11 +461,6 @@ impl AgentSessionBuilder {
             TurnDetection::SmartTurn(_) if !has_vad => return Err(SessionError::SmartTurnNeedsVad),
             TurnDetection::Stt if streaming != Some(true) => {
                 return Err(SessionError::SttDetectionNeedsStreaming);
-            }
-            TurnDetection::Silence
-                if options.stt.is_some() && !has_vad && streaming != Some(true) =>
-            {
-                return Err(SessionError::NoEnd);
             }
             _ => {}
         }

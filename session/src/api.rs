@@ -14,7 +14,9 @@ use livekit_api::services::{ServerError, ServiceError, ServiceResult};
 use livekit_protocol as proto;
 
 pub use livekit_api::access_token::{AccessToken, AccessTokenError, TokenVerifier, VideoGrants};
-pub use livekit_protocol::{AgentDispatch, CreateAgentDispatchRequest, ParticipantInfo, Room};
+pub use livekit_protocol::{
+    AgentDispatch, CreateAgentDispatchRequest, Job, JobState, JobType, ParticipantInfo, Room,
+};
 
 /// Time for one call: LiveKit's own clients wait 10 s for an answer.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(10);

@@ -48,6 +48,7 @@ enum Event {
     Offer {
         request: Box<JobRequest>,
         load: Option<f64>,
+        came: Instant,
     },
     Answer {
         job_id: String,
@@ -337,21 +338,26 @@ impl Dispatcher {
             job,
             resuming: offer.resuming,
         });
+        let came = Instant::now();
         match &self.options.load_fn {
-            None => self.decide(request),
+            None => self.decide(request, came),
             // The load of this moment counts: of many offers at once, each is to see the load of those before.
             Some(load) => {
                 let (load, report) = (load.clone(), self.report.clone());
                 let calls = self.load_calls.clone();
                 self.tasks.spawn(async move {
                     let load = call_load(load, calls).await;
-                    let _ = report.send(Event::Offer { request, load });
+                    let _ = report.send(Event::Offer {
+                        request,
+                        load,
+                        came,
+                    });
                 });
             }
         }
     }
 
-    fn decide(&mut self, request: Box<JobRequest>) {
+    fn decide(&mut self, request: Box<JobRequest>, came: Instant) {
         let job_id = request.job.id.clone();
         let known = self.jobs.get(&job_id);
         let runs = known.is_some_and(|job| matches!(job.stage, Stage::Launching | Stage::Running));
@@ -382,7 +388,9 @@ impl Dispatcher {
             },
         );
         let (ask, report) = (self.options.request.clone(), self.report.clone());
+        // The load function has taken some of it.
         let limit = self.options.timing.request_timeout;
+        let limit = limit.saturating_sub(came.elapsed());
         self.tasks.spawn(async move {
             // A task of its own, so that a panic is no answer, and not the end of the worker.
             let mut asked = JoinSet::new();
@@ -409,9 +417,13 @@ impl Dispatcher {
                 self.load_pending = false;
                 self.set_load(Some(load));
             }
-            Event::Offer { request, load } => {
+            Event::Offer {
+                request,
+                load,
+                came,
+            } => {
                 self.set_load(load);
-                self.decide(request);
+                self.decide(request, came);
             }
             Event::Answer {
                 job_id,

@@ -207,6 +207,25 @@ async fn the_request_function_names_the_agent_or_refuses() {
 }
 
 #[tokio::test]
+async fn an_offer_that_waited_for_the_load_has_less_time_for_its_answer() {
+    let mut server = FakeServer::start().await;
+    let options = task_options(&server.url(), until_ended).load_fn(|| {
+        std::thread::sleep(300 * MS);
+        0.0
+    });
+    let mut options = options.request(async |_| {
+        tokio::time::sleep(250 * MS).await;
+        JobAnswer::Accept(AgentIdentity::default())
+    });
+    options.timing.request_timeout = 400 * MS;
+    let (handle, running) = start(options);
+    let mut worker = server.register().await;
+    worker.offer("AJ_1", "");
+    assert!(!worker.availability().await.available);
+    end(&handle, running).await;
+}
+
+#[tokio::test]
 async fn a_full_worker_refuses_and_says_so() {
     let mut server = FakeServer::start().await;
     let load = Arc::new(AtomicU64::new(90));

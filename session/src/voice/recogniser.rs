@@ -251,7 +251,17 @@ impl Stream {
             }
             match &mut self.state {
                 State::Opening(opening) => {
-                    let opened = match opening.await {
+                    let opened = match self.ended {
+                        None => opening.await,
+                        Some(limit) => match tokio::time::timeout_at(limit, opening).await {
+                            Ok(opened) => opened,
+                            Err(_) => {
+                                self.stop();
+                                return SttEvent::EndOfSpeech { at: Duration::ZERO };
+                            }
+                        },
+                    };
+                    let opened = match opened {
                         Ok(opened) => opened,
                         Err(_) => Err(self.failure("opening it panicked")),
                     };

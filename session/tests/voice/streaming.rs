@@ -502,3 +502,31 @@ async fn audio_that_no_stream_takes_within_a_minute_is_lost_aloud() {
     assert_eq!(errors.len(), 1, "{errors:?}");
     assert!(errors[0].contains("5.0 s of audio are lost"), "{errors:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_never_opens_is_not_waited_for_beyond_the_end_of_the_audio() {
+    for audio in [0, 5, 15] {
+        let stt = Opening {
+            refuses: AtomicUsize::new(0),
+            takes: Duration::MAX,
+        };
+        let session = parts().stt(Arc::new(stt)).build().expect("a session");
+        let (sender, receiver) = mpsc::channel(100);
+        let io = SessionIo::new(receiver, Arc::new(Speaker::default()));
+        session.start(Plain, io).await.expect("it starts");
+        for _ in 0..audio * 10 {
+            let frame = AudioFrame::new(vec![0; RATE as usize / 10], RATE, 1).expect("a format");
+            sender.send(AudioInput::Frame(frame)).await.expect("room");
+            tokio::time::sleep(ms(100)).await;
+        }
+        drop(sender);
+        let began = tokio::time::Instant::now();
+        let _ = session.closed().await;
+        // An attempt takes 10 s, and there are four of them.
+        assert!(
+            began.elapsed() <= ms(10_100),
+            "{audio}: {:?}",
+            began.elapsed()
+        );
+    }
+}

@@ -5,7 +5,7 @@ use unicode_segmentation::UnicodeSegmentation;
 use super::{Emphasis, OpenLink, TextFilter};
 use crate::tts::chunker::is_without_spaces;
 
-/// Longer than addresses, lines of code and rules that are left out, in bytes: what is open for longer is taken for no mark.
+/// Longer than addresses, lines of code and rules that are left out, in characters: what is open for longer is taken for no mark.
 const LONGEST_HELD: usize = 1_024;
 
 /// The same for the text of a link, and struck text: some twenty words, of which nothing is heard before they are there.
@@ -19,6 +19,8 @@ pub(crate) struct FilterStream {
     held: String,
     line_start: bool,
     emphasis: Emphasis,
+    /// The beginning of struck text was taken for no mark: its end is none, either.
+    is_unstruck: bool,
 }
 
 impl FilterStream {
@@ -28,6 +30,7 @@ impl FilterStream {
             held: String::new(),
             line_start: true,
             emphasis: Emphasis::NONE,
+            is_unstruck: false,
         }
     }
 
@@ -35,6 +38,7 @@ impl FilterStream {
     pub(crate) fn push(&mut self, text: &str) -> String {
         self.held.push_str(text);
         self.emphasis.push(text);
+        self.take_unstruck();
         let cut = match self.filter == TextFilter::NONE {
             true => self.held.len(),
             false => self.settled(),
@@ -42,10 +46,12 @@ impl FilterStream {
         self.take(cut)
     }
 
-    /// The writer has paused: gives the last word, too, unless a mark may be open.
+    /// The writer has paused: gives the last word, too, if it is whole and no mark may be open.
     pub(crate) fn pause(&mut self) -> String {
         let line = self.held.rfind('\n').map_or(0, |at| at + 1);
+        let is_whole = |c: char| !c.is_alphanumeric() && !"[]#-+>".contains(c);
         let is_open = self.emphasis.is_open()
+            || !self.held.trim_end().ends_with(is_whole)
             || open(&self.held[line..], self.line_start || line > 0).is_some();
         match is_open && self.filter.markdown {
             true => String::new(),
@@ -68,8 +74,20 @@ impl FilterStream {
         spoken
     }
 
+    fn take_unstruck(&mut self) {
+        if !self.is_unstruck {
+            return;
+        }
+        let line = self.held.find('\n');
+        let mark = self.held.find("~~");
+        self.is_unstruck = line.is_none() && mark.is_none();
+        if let Some(mark) = mark.filter(|&mark| line.is_none_or(|line| mark < line)) {
+            self.held.replace_range(mark..mark + 2, "");
+        }
+    }
+
     /// How much of the text is settled.
-    fn settled(&self) -> usize {
+    fn settled(&mut self) -> usize {
         let line = self.held.rfind('\n').map_or(0, |at| at + 1);
         let line_start = self.line_start || line > 0;
         let text = &self.held[line..];
@@ -79,7 +97,10 @@ impl FilterStream {
             true => open(text, line_start),
             false => None,
         };
-        while let Some(cut) = cuts.pop().filter(|cut| text.len() - cut <= LONGEST_HELD) {
+        while let Some(cut) = cuts
+            .pop()
+            .filter(|cut| text.len() - cut <= 4 * LONGEST_HELD)
+        {
             let Some(open) = open(&text[..cut]) else {
                 return line + cut;
             };
@@ -89,12 +110,14 @@ impl FilterStream {
             }
         }
         let longest = open(text).map_or(LONGEST_HELD, |open| open.longest);
-        if text.len() <= longest {
+        if text.len() <= longest || text.chars().count() <= longest {
             return line;
         }
         // In the middle of a word, if it must be.
         let graphemes = || text.grapheme_indices(true).map(|(at, _)| at);
-        line + last.or_else(|| graphemes().next_back()).unwrap_or(0)
+        let cut = last.or_else(|| graphemes().next_back()).unwrap_or(0);
+        self.is_unstruck = self.filter.markdown && is_struck(&text[..cut]);
+        line + cut
     }
 }
 
@@ -109,6 +132,11 @@ fn cuts(line: &str) -> Vec<usize> {
         first.is_whitespace() || is_without_spaces(last) && !"*_`~[](!".contains(first)
     });
     cuts.map(|(_, (at, _))| at).collect()
+}
+
+/// Whether struck text begins and does not end.
+fn is_struck(text: &str) -> bool {
+    text.matches("~~").count() % 2 == 1
 }
 
 /// A mark that what follows may close.
@@ -131,11 +159,10 @@ fn open(text: &str, line_start: bool) -> Option<Open> {
             });
         }
     }
-    let struck = text.matches("~~").count() % 2 == 1;
     let longest = match super::open_link(&super::without_struck(text)) {
         Some(OpenLink::Address) => LONGEST_HELD,
         Some(OpenLink::Text) => LONGEST_TEXT,
-        None if struck => LONGEST_TEXT,
+        None if is_struck(text) => LONGEST_TEXT,
         None => return None,
     };
     Some(Open {
@@ -171,11 +198,13 @@ mod tests {
         for (text, said) in [
             ("One moment.", " moment."),
             ("One **moment**.", " moment."),
+            ("One moment", ""),
             ("**One moment.", ""),
+            ("See [this]", ""),
             ("One `moment.", ""),
             ("One [moment.", ""),
             ("One ~~moment.", ""),
-            ("**One**\n- two", "two"),
+            ("**One**\n- two.", "two."),
             ("- ", ""),
         ] {
             let mut stream = FilterStream::new(TextFilter::default());
@@ -205,6 +234,15 @@ mod tests {
             }
             assert!(held + 10 > longest, "{mark}: {held}");
         }
+        let long = "ten of these are more than that, ".repeat(5);
+        let mut stream = FilterStream::new(TextFilter::default());
+        let mut said = String::new();
+        let text = format!("It is ~~{long}~~ so, not ~~nine~~ ten.\nAnd ~~one~~ two.");
+        for word in text.split_inclusive(' ') {
+            said += &stream.push(word);
+        }
+        said += &stream.finish();
+        assert_eq!(said, format!("It is {long} so, not  ten.\nAnd  two."));
         let mut stream = FilterStream::new(TextFilter::default());
         let words = "The interval [0, 1) is half open, so that it holds its lower end and not its upper one, which is of use where one interval follows another and nothing is to be counted twice.";
         let mut said = String::new();

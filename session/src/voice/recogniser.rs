@@ -40,8 +40,9 @@ pub(super) struct Stream {
     waiting: Duration,
     /// What the next stream is to be told of as a gap.
     lost: Duration,
-    /// What nobody has been told of.
+    /// What nobody has been told of, and what somebody has.
     untold: Duration,
+    told: Duration,
     failures: u32,
     /// The input is over. Until then, what waits may still be taken.
     ended: Option<Instant>,
@@ -185,6 +186,7 @@ impl Stream {
             waiting: Duration::ZERO,
             lost: Duration::ZERO,
             untold: Duration::ZERO,
+            told: Duration::ZERO,
             failures: 0,
             ended: None,
             opened: Instant::now(),
@@ -237,17 +239,11 @@ impl Stream {
     async fn next(&mut self) -> SttEvent {
         loop {
             self.end_if_taken();
-            if matches!(self.state, State::Open(_)) && self.untold > Duration::ZERO {
-                let lost = std::mem::take(&mut self.untold);
-                let error = self.failure(&format!(
-                    "{:.1} s of audio are lost: they were not taken within {} s",
-                    lost.as_secs_f64(),
-                    BACKLOG.as_secs()
-                ));
-                return SttEvent::Error {
-                    error,
-                    recoverable: true,
-                };
+            // Where nothing is taken any more, each frame is a loss: that is told at 1 s, 2 s, 4 s...
+            let is_much = self.untold >= self.told.max(Duration::from_secs(1));
+            let is_past = self.untold > Duration::ZERO && self.waiting < BACKLOG / 2;
+            if matches!(self.state, State::Open(_)) && (is_much || is_past) {
+                return self.loss();
             }
             match &mut self.state {
                 State::Opening(opening) => {
@@ -257,7 +253,7 @@ impl Stream {
                             Ok(opened) => opened,
                             Err(_) => {
                                 self.stop();
-                                return SttEvent::EndOfSpeech { at: Duration::ZERO };
+                                return self.give_up();
                             }
                         },
                     };
@@ -288,7 +284,7 @@ impl Stream {
                                         let error = self.failure("the recognition stream takes no more");
                                         return self.broken(error);
                                     }
-                                    Err(_) => self.backlog.clear(),
+                                    Err(_) => return self.give_up(),
                                 }
                                 continue;
                             }
@@ -364,6 +360,27 @@ impl Stream {
     fn stop(&mut self) {
         if let State::Opening(opening) = std::mem::replace(&mut self.state, State::Over) {
             opening.abort();
+        }
+    }
+
+    /// What waits is not waited for any more.
+    fn give_up(&mut self) -> SttEvent {
+        self.backlog.clear();
+        self.untold += std::mem::take(&mut self.waiting);
+        self.loss()
+    }
+
+    /// Tells what is lost.
+    fn loss(&mut self) -> SttEvent {
+        let lost = std::mem::take(&mut self.untold);
+        self.told += lost;
+        let message = format!(
+            "{:.1} s of audio are lost: the recognition stream did not take them in time",
+            lost.as_secs_f64()
+        );
+        SttEvent::Error {
+            error: self.failure(&message),
+            recoverable: true,
         }
     }
 

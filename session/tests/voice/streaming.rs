@@ -8,7 +8,7 @@ use listenkit_session::stt::{
     SttStream,
 };
 use listenkit_session::voice::{
-    AudioInput, CloseReason, ErrorSource, SessionEvent, SessionIo, TurnDetection,
+    AudioInput, CloseReason, ErrorSource, EventStream, SessionEvent, SessionIo, TurnDetection,
 };
 use listenkit_session::{AgentSession, AudioFrame, ErrorKind, ProviderError, RetryPolicy, Role};
 use std::sync::Arc;
@@ -408,6 +408,8 @@ async fn audio_that_waits_for_a_connection_at_its_end_is_recognised() {
 struct Opening {
     refuses: AtomicUsize,
     takes: Duration,
+    /// Takes no audio and says nothing.
+    is_deaf: bool,
 }
 
 #[async_trait::async_trait]
@@ -436,7 +438,12 @@ impl Stt for Opening {
         tokio::time::sleep(self.takes).await;
         let (input, mut commands) = SttInput::channel(4);
         let (sender, events) = mpsc::channel(4);
+        let is_deaf = self.is_deaf;
         tokio::spawn(async move {
+            if is_deaf {
+                // Holds both ends open.
+                std::future::pending::<()>().await;
+            }
             let (mut heard, mut missed) = (ms(0), ms(0));
             while let Some(command) = commands.recv().await {
                 match command {
@@ -471,13 +478,17 @@ async fn hears_70_s(stt: Opening) -> (Vec<String>, Vec<String>) {
     }
     drop(audio);
     session.closed().await.expect("no error");
+    (errors(&mut events).await, lines(&session.history()))
+}
+
+async fn errors(events: &mut EventStream) -> Vec<String> {
     let mut errors = Vec::new();
     while let Some(event) = events.recv().await {
         if let SessionEvent::Error { error, .. } = event {
             errors.push(error.to_string());
         }
     }
-    (errors, lines(&session.history()))
+    errors
 }
 
 #[tokio::test(start_paused = true)]
@@ -485,6 +496,7 @@ async fn a_stream_that_does_not_open_at_once_is_tried_as_often_as_the_policy_say
     let stt = Opening {
         refuses: AtomicUsize::new(3),
         takes: ms(0),
+        is_deaf: false,
     };
     let (errors, history) = hears_70_s(stt).await;
     assert_eq!(errors, [""; 0]);
@@ -496,6 +508,7 @@ async fn audio_that_no_stream_takes_within_a_minute_is_lost_aloud() {
     let stt = Opening {
         refuses: AtomicUsize::new(0),
         takes: ms(64_950),
+        is_deaf: false,
     };
     let (errors, history) = hears_70_s(stt).await;
     assert_eq!(history, ["user: 65 s heard, 5 s missed"]);
@@ -509,8 +522,10 @@ async fn a_stream_that_never_opens_is_not_waited_for_beyond_the_end_of_the_audio
         let stt = Opening {
             refuses: AtomicUsize::new(0),
             takes: Duration::MAX,
+            is_deaf: false,
         };
         let session = parts().stt(Arc::new(stt)).build().expect("a session");
+        let mut events = session.events();
         let (sender, receiver) = mpsc::channel(100);
         let io = SessionIo::new(receiver, Arc::new(Speaker::default()));
         session.start(Plain, io).await.expect("it starts");
@@ -521,12 +536,29 @@ async fn a_stream_that_never_opens_is_not_waited_for_beyond_the_end_of_the_audio
         }
         drop(sender);
         let began = tokio::time::Instant::now();
-        let _ = session.closed().await;
+        session.closed().await.expect("no error");
+        let took = began.elapsed();
         // An attempt takes 10 s, and there are four of them.
-        assert!(
-            began.elapsed() <= ms(10_100),
-            "{audio}: {:?}",
-            began.elapsed()
-        );
+        assert!(took <= ms(10_100), "{audio}: {took:?}");
+        if audio > 0 {
+            let errors = errors(&mut events).await;
+            let lost = format!("{audio}.0 s of audio are lost");
+            let last = errors.last().expect("what is lost is told");
+            assert!(last.contains(&lost), "{errors:?}");
+        }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_takes_nothing_is_not_an_error_for_each_frame() {
+    let stt = Opening {
+        refuses: AtomicUsize::new(0),
+        takes: ms(0),
+        is_deaf: true,
+    };
+    let (errors, _) = hears_70_s(stt).await;
+    // At 1, 2, 4 and 8 s, and what was left at the end.
+    assert!((2..=5).contains(&errors.len()), "{errors:?}");
+    let are_told = errors.iter().all(|error| error.contains("are lost"));
+    assert!(are_told, "{errors:?}");
 }

@@ -650,7 +650,7 @@ async fn a_renewed_token_joins_again(transport: &dyn RoomTransport) {
 async fn one_who_is_sent_away_is_told_why(transport: &dyn RoomTransport) {
     let server = Server::start().await;
     // Media ends by another way than the word about it comes, so it may be the first to arrive.
-    for late in [0, 200, 1_500] {
+    for late in [0, 200, 1_200] {
         let wires = (Wire::to(&server).await, Wire::to(&server).await);
         let room = fresh("away");
         let mut alice = wires.0.join(&server, transport, "alice", &room).await;

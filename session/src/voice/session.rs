@@ -496,7 +496,11 @@ impl AgentSession {
     }
 
     pub(super) fn report(&self, source: ErrorSource, error: ProviderError) {
-        let _ = self.send(Command::Report(source, error));
+        // Hooks may go on for a moment behind the last event.
+        let command = Command::Report(source, error.clone());
+        if self.send(command).is_err() {
+            tracing::warn!(?source, %error, "behind the end of the session");
+        }
     }
 
     pub(super) fn over(&self) -> watch::Receiver<bool> {

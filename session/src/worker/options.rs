@@ -186,7 +186,7 @@ pub struct WorkerTiming {
     pub heartbeat_timeout: Duration,
     /// For reaching the server and registering. 10 s: the server gives a worker no more.
     pub connect_timeout: Duration,
-    /// For the request function. 9 s, for the server waits 10; the peer has no limit.
+    /// For the request function, and a load function of yours before it, which takes up to 2 s of it. 9 s, for the server waits 10; the peer has no limit.
     pub request_timeout: Duration,
     /// From the acceptance of a job to its assignment. 7.5 s.
     pub assignment_timeout: Duration,

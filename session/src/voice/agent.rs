@@ -119,7 +119,7 @@ pub trait Agent: Send + Sync {
     ///
     /// Never called for [`RoomEvent::Disconnected`], which ends the session ([`on_exit`](Self::on_exit), [`AgentSession::closed`]), nor for texts of the chat, which are
     /// [`on_chat_message`](Self::on_chat_message)'s unless [`text_input`](super::RoomInputOptions::text_input) is off. A call that runs or waits when the session
-    /// is over, behind `on_exit`, is given up after [`close_timeout`](crate::AgentSessionBuilder::close_timeout).
+    /// is over, behind `on_exit`, is given up after [`close_timeout`](super::AgentSessionBuilder::close_timeout).
     async fn on_room_event(&self, session: &AgentSession, event: RoomEvent) {
         let _ = (session, event);
     }

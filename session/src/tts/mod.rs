@@ -7,6 +7,7 @@ mod heard;
 mod playout;
 mod sentence;
 mod sink;
+mod writer;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,12 +21,9 @@ pub(crate) use filter::{Emphasis, FilterStream};
 pub use playout::{Played, Playout, PlayoutOptions, Utterance};
 pub use sentence::{SentenceOptions, SentenceStream};
 pub use sink::{AudioSink, TrackSink};
+pub(crate) use writer::{Writer, Written};
 
 use crate::{AudioFrame, ProviderError};
-
-/// A writer from whom nothing comes for so long has paused: what is whole is spoken without waiting for what follows. Longer than a language model takes for
-/// a piece, shorter than a pause in speech that would be noticed.
-pub(crate) const WRITERS_PAUSE: Duration = Duration::from_millis(400);
 
 /// What a voice can do, and its format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

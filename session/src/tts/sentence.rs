@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     ChunkOptions, Emphasis, SentenceChunker, SharedTts, TextFilter, TtsCommand, TtsEvent, TtsInput,
-    TtsMetrics, TtsStream, WRITERS_PAUSE,
+    TtsMetrics, TtsStream, Writer, Written,
 };
 use crate::{AudioFrame, ErrorKind, ProviderError, RetryPolicy};
 
@@ -100,7 +100,7 @@ enum Part {
 }
 
 async fn cut(
-    mut commands: mpsc::Receiver<TtsCommand>,
+    commands: mpsc::Receiver<TtsCommand>,
     chunks: ChunkOptions,
     filter: TextFilter,
     jobs: mpsc::Sender<Job>,
@@ -109,48 +109,37 @@ async fn cut(
     let mut flushes = 0;
     let mut line_start = true;
     let mut emphasis = Emphasis::NONE;
-    let mut is_writing = false;
+    let mut writer = Writer::new(commands);
     let mut speak = |text: String| {
         let spoken = filter.apply(&text, line_start).trim().to_owned();
         line_start = text.ends_with('\n');
         Job::Speak(text, spoken)
     };
     loop {
-        let command = match is_writing {
-            true => timeout(WRITERS_PAUSE, commands.recv()).await,
-            false => Ok(commands.recv().await),
-        };
-        is_writing = matches!(command, Ok(Some(TtsCommand::Text(_))));
-        let Ok(command) = command else {
-            if !(filter.markdown && emphasis.is_open())
-                && let Some(piece) = chunker.pause()
-                && jobs.send(speak(piece)).await.is_err()
-            {
-                return;
-            }
-            continue;
-        };
-        let pieces = match &command {
-            Some(TtsCommand::Text(text)) => {
+        let written = writer.next().await;
+        let pieces = match &written {
+            Written::Text(text) => {
                 emphasis.push(text);
                 chunker.push(text)
             }
-            Some(TtsCommand::Flush) | None => chunker.finish().into_iter().collect(),
+            Written::Pause if filter.markdown && emphasis.is_open() => Vec::new(),
+            Written::Pause => Vec::from_iter(chunker.pause()),
+            Written::Flush | Written::End => Vec::from_iter(chunker.finish()),
         };
         for piece in pieces {
             if jobs.send(speak(piece)).await.is_err() {
                 return;
             }
         }
-        match command {
-            None => return,
-            Some(TtsCommand::Flush) => {
+        match written {
+            Written::End => return,
+            Written::Flush => {
                 if jobs.send(Job::Flushed(flushes)).await.is_err() {
                     return;
                 }
                 flushes += 1;
             }
-            Some(_) => {}
+            Written::Text(_) | Written::Pause => {}
         }
     }
 }

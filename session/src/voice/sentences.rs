@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 
 use crate::tts::{
     FilterStream, SentenceOptions, SentenceStream, SharedTts, TtsCommand, TtsEvent, TtsInput,
-    TtsStream, WRITERS_PAUSE,
+    TtsStream, Writer, Written,
 };
 use crate::{ErrorKind, ProviderError};
 
@@ -32,7 +31,7 @@ pub(super) fn open(tts: SharedTts, options: SentenceOptions) -> TtsStream {
 async fn pass(
     tts: SharedTts,
     options: SentenceOptions,
-    mut commands: mpsc::Receiver<TtsCommand>,
+    commands: mpsc::Receiver<TtsCommand>,
     out: &mpsc::Sender<Result<TtsEvent, ProviderError>>,
 ) {
     let retry = options.retry;
@@ -48,17 +47,13 @@ async fn pass(
     let (said, mut pushed) = mpsc::unbounded_channel();
     let speak = async move {
         let mut filter = FilterStream::new(options.filter);
-        let mut is_writing = false;
+        let mut writer = Writer::new(commands);
         loop {
-            let command = match is_writing {
-                true => timeout(WRITERS_PAUSE, commands.recv()).await,
-                false => Ok(commands.recv().await),
-            };
-            is_writing = matches!(command, Ok(Some(TtsCommand::Text(_))));
-            let spoken = match &command {
-                Ok(Some(TtsCommand::Text(text))) => filter.push(text),
-                Ok(Some(TtsCommand::Flush) | None) => filter.finish(),
-                Err(_) => filter.pause(),
+            let written = writer.next().await;
+            let spoken = match &written {
+                Written::Text(text) => filter.push(text),
+                Written::Pause => filter.pause(),
+                Written::Flush | Written::End => filter.finish(),
             };
             if !spoken.is_empty() {
                 let _ = said.send(spoken.clone());
@@ -66,14 +61,14 @@ async fn pass(
                     return;
                 }
             }
-            match command {
-                Ok(Some(TtsCommand::Text(_))) | Err(_) => {}
-                Ok(Some(TtsCommand::Flush)) => {
+            match written {
+                Written::Text(_) | Written::Pause => {}
+                Written::Flush => {
                     if !input.flush().await {
                         return;
                     }
                 }
-                Ok(None) => break,
+                Written::End => break,
             }
         }
         input.end_input();
@@ -164,7 +159,9 @@ async fn next(
     limit: Option<Duration>,
 ) -> Result<Option<Result<TtsEvent, ProviderError>>, Duration> {
     match limit {
-        Some(limit) => timeout(limit, events.recv()).await.map_err(|_| limit),
+        Some(limit) => tokio::time::timeout(limit, events.recv())
+            .await
+            .map_err(|_| limit),
         None => Ok(events.recv().await),
     }
 }

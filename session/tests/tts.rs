@@ -237,6 +237,17 @@ async fn a_writer_that_pauses_behind_a_sentence_is_heard_before_it_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_mark_that_is_open_at_a_flush_does_not_hold_up_what_follows() {
+    let voice = Arc::new(SlowVoice::default());
+    let stream = SentenceStream::open(voice.clone(), SentenceOptions::default());
+    stream.input.push_text("This is **so").await;
+    stream.input.flush().await;
+    stream.input.push_text("One moment.").await;
+    sleep(ms(5_000)).await;
+    assert_eq!(voice.texts(), ["This is so", "One moment."]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_next_sentence_is_made_while_one_comes_in_and_not_more() {
     let voice = Arc::new(SlowVoice::default());
     let began = Instant::now();

@@ -124,7 +124,10 @@ async fn cut(
             }
             Written::Pause if filter.markdown && emphasis.is_open() => Vec::new(),
             Written::Pause => Vec::from_iter(chunker.pause()),
-            Written::Flush | Written::End => Vec::from_iter(chunker.finish()),
+            Written::Flush | Written::End => {
+                emphasis = Emphasis::NONE;
+                Vec::from_iter(chunker.finish())
+            }
         };
         for piece in pieces {
             if jobs.send(speak(piece)).await.is_err() {

@@ -12,7 +12,7 @@ const LONGEST_HELD: usize = 1_024;
 const LONGEST_TEXT: usize = 128;
 
 /// Gives what is spoken of a text as soon as nothing that follows can change it: word by word, but for what a mark may still close, and at the latest at
-/// the end of the line. Put together, that is what [`TextFilter::apply`] gives of the whole.
+/// the end of the line. Put together, that is what [`TextFilter::apply`] gives of the whole, but for what was open for too long.
 #[derive(Debug)]
 pub(crate) struct FilterStream {
     filter: TextFilter,
@@ -49,18 +49,21 @@ impl FilterStream {
     /// The writer has paused: gives the last word, too, if it is whole and no mark may be open.
     pub(crate) fn pause(&mut self) -> String {
         let line = self.held.rfind('\n').map_or(0, |at| at + 1);
-        let is_whole = |c: char| !c.is_alphanumeric() && !"[]#-+>".contains(c);
-        let is_open = self.emphasis.is_open()
-            || !self.held.trim_end().ends_with(is_whole)
-            || open(&self.held[line..], self.line_start || line > 0).is_some();
-        match is_open && self.filter.markdown {
-            true => String::new(),
-            false => self.finish(),
+        let ends_word = |c: char| !c.is_alphanumeric() && !"[]#-+>".contains(c);
+        let is_whole = self.held.trim_end().ends_with(ends_word);
+        let is_open = self.filter.markdown
+            && (self.emphasis.is_open()
+                || open(&self.held[line..], self.line_start || line > 0).is_some());
+        match is_whole && !is_open {
+            true => self.take(self.held.len()),
+            false => String::new(),
         }
     }
 
     /// The rest: a mark that is open stands alone.
     pub(crate) fn finish(&mut self) -> String {
+        self.emphasis = Emphasis::NONE;
+        self.is_unstruck = false;
         self.take(self.held.len())
     }
 
@@ -91,45 +94,39 @@ impl FilterStream {
         let line = self.held.rfind('\n').map_or(0, |at| at + 1);
         let line_start = self.line_start || line > 0;
         let text = &self.held[line..];
-        let mut cuts = cuts(text);
-        let last = cuts.last().copied();
+        let cuts = cuts(text);
         let open = |text| match self.filter.markdown {
             true => open(text, line_start),
             false => None,
         };
-        while let Some(cut) = cuts
-            .pop()
-            .filter(|cut| text.len() - cut <= 4 * LONGEST_HELD)
-        {
-            let Some(open) = open(&text[..cut]) else {
-                return line + cut;
-            };
-            // Before that nothing closes what is open here.
-            while cuts.last().is_some_and(|&cut| cut > open.mark) {
-                cuts.pop();
-            }
+        if let Some(cut) = cuts.iter().rev().find(|&&cut| open(&text[..cut]).is_none()) {
+            return line + cut;
         }
-        let longest = open(text).map_or(LONGEST_HELD, |open| open.longest);
+        let longest = open(text).unwrap_or(LONGEST_HELD);
         if text.len() <= longest || text.chars().count() <= longest {
             return line;
         }
         // In the middle of a word, if it must be.
         let graphemes = || text.grapheme_indices(true).map(|(at, _)| at);
+        let last = cuts.last().copied();
         let cut = last.or_else(|| graphemes().next_back()).unwrap_or(0);
         self.is_unstruck = self.filter.markdown && is_struck(&text[..cut]);
         line + cut
     }
 }
 
-/// Where a line may be cut: before a space, and where words have none between them.
+/// Where a line may be cut, not far from its end: before a space, and where words have none between them.
 fn cuts(line: &str) -> Vec<usize> {
     let graphemes = line.grapheme_indices(true);
     let pairs = graphemes.clone().zip(graphemes.skip(1));
-    let cuts = pairs.filter(|&((_, before), (_, after))| {
+    let cuts = pairs.filter(|&((_, before), (at, after))| {
         let (Some(last), Some(first)) = (before.chars().last(), after.chars().next()) else {
             return false;
         };
-        first.is_whitespace() || is_without_spaces(last) && !"*_`~[](!".contains(first)
+        let is_cut =
+            first.is_whitespace() || is_without_spaces(last) && !"*_`~[](!".contains(first);
+        // What is behind a mark may be as many characters, of up to 4 bytes.
+        is_cut && line.len() - at <= 4 * LONGEST_HELD
     });
     cuts.map(|(_, (at, _))| at).collect()
 }
@@ -139,36 +136,21 @@ fn is_struck(text: &str) -> bool {
     text.matches("~~").count() % 2 == 1
 }
 
-/// A mark that what follows may close.
-struct Open {
-    /// Where the last mark is that may be it.
-    mark: usize,
-    /// For how long it is waited for, in bytes.
-    longest: usize,
-}
-
-/// What is not closed in the beginning of a line.
-fn open(text: &str, line_start: bool) -> Option<Open> {
+/// Whether a mark is not closed in the beginning of a line, and for how many characters its end is waited for.
+fn open(text: &str, line_start: bool) -> Option<usize> {
     if line_start {
         let bare = text.trim_start();
         let is_mark = |c: char| c.is_whitespace() || "#-+*>_`".contains(c);
         if bare.starts_with("```") || bare.chars().all(is_mark) {
-            return Some(Open {
-                mark: 0,
-                longest: LONGEST_HELD,
-            });
+            return Some(LONGEST_HELD);
         }
     }
-    let longest = match super::open_link(&super::without_struck(text)) {
-        Some(OpenLink::Address) => LONGEST_HELD,
-        Some(OpenLink::Text) => LONGEST_TEXT,
-        None if is_struck(text) => LONGEST_TEXT,
-        None => return None,
-    };
-    Some(Open {
-        mark: text.rfind("~~").max(text.rfind('[')).unwrap_or(0),
-        longest,
-    })
+    match super::open_link(&super::without_struck(text)) {
+        Some(OpenLink::Address) => Some(LONGEST_HELD),
+        Some(OpenLink::Text) => Some(LONGEST_TEXT),
+        None if is_struck(text) => Some(LONGEST_TEXT),
+        None => None,
+    }
 }
 
 #[cfg(test)]
@@ -218,6 +200,40 @@ mod tests {
     }
 
     #[test]
+    fn half_a_word_is_not_pushed_on_whatever_the_filter() {
+        let filter = TextFilter {
+            markdown: false,
+            ..TextFilter::default()
+        };
+        let mut stream = FilterStream::new(filter);
+        assert_eq!(stream.push("One mom"), "One");
+        assert_eq!(stream.pause(), "");
+        assert_eq!(stream.push("ent, **please."), " moment,");
+        assert_eq!(stream.pause(), " **please.");
+    }
+
+    #[test]
+    fn a_mark_that_is_open_does_not_outlive_its_text() {
+        for mark in ["**", "`", "_"] {
+            let mut stream = FilterStream::new(TextFilter::default());
+            stream.push(&format!("This is {mark}so"));
+            stream.finish();
+            assert_eq!(stream.push("One moment."), "One");
+            assert_eq!(stream.pause(), " moment.", "{mark}");
+        }
+        let mut stream = FilterStream::new(TextFilter::default());
+        stream.push(&format!("~~{}", "word ".repeat(LONGEST_TEXT)));
+        stream.finish();
+        let said = stream.push("This is ~~not~~ so");
+        assert_eq!(said + &stream.finish(), "This is  so");
+        // A pause is no end.
+        stream.push(&format!("~~{}.", "word ".repeat(LONGEST_TEXT)));
+        stream.pause();
+        let said = stream.push(" so~~ not ~~not~~.");
+        assert_eq!(said + &stream.finish(), " so not .");
+    }
+
+    #[test]
     fn what_is_never_closed_is_not_waited_for_for_ever() {
         for (mark, longest) in [
             ("[", LONGEST_TEXT),
@@ -262,8 +278,9 @@ mod tests {
             let text = word.repeat(50_000 / word.len());
             let mut stream = FilterStream::new(TextFilter::default());
             let said = stream.push(&text) + &stream.finish();
-            // Half a second; if it were looked at for each, many minutes.
             assert_eq!(said, TextFilter::default().apply(&text, true), "{word}");
+            let looks = cuts(&text).len();
+            assert!((1..=4 * LONGEST_HELD).contains(&looks), "{word}: {looks}");
         }
     }
 
@@ -284,6 +301,15 @@ mod tests {
                 let mut ends = rest.char_indices().map(|(at, _)| at).skip(most);
                 let (piece, behind) = rest.split_at(ends.next().unwrap_or(rest.len()));
                 out += &stream.push(piece);
+                // A pause within a mark or a character parts it.
+                let is_mark = ['*', '_', '`', '~', '['];
+                let ends = text.grapheme_indices(true).map(|(at, _)| at);
+                let is_between = ends.chain([text.len()]).any(|at| text[at..] == *behind)
+                    && !piece.ends_with(is_mark)
+                    && !behind.starts_with(is_mark);
+                if is_between && random.u8(..4) == 0 {
+                    out += &stream.pause();
+                }
                 rest = behind;
             }
             out += &stream.finish();

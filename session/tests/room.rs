@@ -325,14 +325,7 @@ async fn muting_is_seen_by_the_others(transport: &dyn RoomTransport) {
 async fn a_participant_that_leaves_takes_its_audio_along(transport: &dyn RoomTransport) {
     let server = Server::start().await;
     let (alice, mut bob) = pair(&server, transport, &fresh("leave")).await;
-    let speaker = Speaker::start(
-        alice
-            .room
-            .publish_audio(&voice(50))
-            .await
-            .expect("published"),
-        440.0,
-    );
+    let speaker = Speaker::voice_of(&alice).await;
     let sid = subscribed(&mut bob, "alice").await;
     let mut frames = bob.room.open_audio(&sid, 16_000, 1).await.expect("heard");
     timeout(SOON, frames.recv())

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use listenkit_session::transport::native::NativeTransport;
 use listenkit_session::transport::{Connection, DataOptions, RoomEvent, RoomTransport};
-use rooms::{RATE, SOON, Server, Speaker, amplitude_at, arrived, event, fresh, subscribed, voice};
+use rooms::{RATE, SOON, Server, Speaker, amplitude_at, arrived, event, fresh, subscribed};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -123,12 +123,7 @@ async fn both_go_on_after_a_cut(transport: &dyn RoomTransport) {
     let mut bob = server.join(transport, "bob", &room).await;
     arrived(&mut alice, "bob").await;
     arrived(&mut bob, "alice").await;
-    let track = alice
-        .room
-        .publish_audio(&voice(50))
-        .await
-        .expect("published");
-    let speaker = Speaker::start(track, 440.0);
+    let speaker = Speaker::voice_of(&alice).await;
     let sid = subscribed(&mut bob, "alice").await;
     hears(&mut bob, &sid).await;
     let before = alice.room.local_participant().sid;
@@ -155,8 +150,7 @@ async fn both_go_on_after_a_cut(transport: &dyn RoomTransport) {
         matches!(e, RoomEvent::TrackUnpublished { .. }).then_some(())
     })
     .await;
-    let track = bob.room.publish_audio(&voice(50)).await.expect("published");
-    let _speaker = Speaker::start(track, 440.0);
+    let _speaker = Speaker::voice_of(&bob).await;
     let sid = subscribed(&mut alice, "bob").await;
     hears(&mut alice, &sid).await;
 }
@@ -173,12 +167,7 @@ async fn both_come_back_after_a_long_cut() {
     let mut bob = server.join(transport, "bob", &room).await;
     arrived(&mut alice, "bob").await;
     arrived(&mut bob, "alice").await;
-    let track = alice
-        .room
-        .publish_audio(&voice(50))
-        .await
-        .expect("published");
-    let _speaker = Speaker::start(track, 440.0);
+    let _speaker = Speaker::voice_of(&alice).await;
     let sid = subscribed(&mut bob, "alice").await;
     hears(&mut bob, &sid).await;
     way.close(true);

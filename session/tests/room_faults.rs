@@ -90,6 +90,14 @@ async fn until_heard(frames: &mut mpsc::Receiver<AudioFrame>, rate: u32) {
     assert_eq!(heard, Ok(true), "the track goes on, and its tone is heard");
 }
 
+/// Opens the track, and gives what comes behind the first of its tone.
+async fn heard(by: &Connection, sid: &str, rate: u32) -> mpsc::Receiver<AudioFrame> {
+    let frames = by.room.open_audio(sid, rate, 1).await;
+    let mut frames = frames.expect("there is such a track");
+    until_heard(&mut frames, rate).await;
+    frames
+}
+
 fn numbered() -> DataOptions {
     DataOptions {
         topic: Some("numbers".to_owned()),
@@ -119,15 +127,9 @@ async fn a_cut_signal_is_resumed_and_costs_nothing(transport: &dyn RoomTransport
     let mut bob = wires.1.join(&server, transport, "bob", &room).await;
     arrived(&mut alice, "bob").await;
     arrived(&mut bob, "alice").await;
-    let track = alice
-        .room
-        .publish_audio(&voice(50))
-        .await
-        .expect("published");
-    let _speaker = Speaker::start(track, 440.0);
+    let _speaker = Speaker::voice_of(&alice).await;
     let sid = subscribed(&mut bob, "alice").await;
-    let mut frames = bob.room.open_audio(&sid, 16_000, 1).await.expect("heard");
-    until_heard(&mut frames, 16_000).await;
+    let mut frames = heard(&bob, &sid, 16_000).await;
     let before = alice.room.local_participant().sid;
     let mut writer = alice
         .room
@@ -196,12 +198,7 @@ async fn cuts_again_and_again_cost_nothing(transport: &dyn RoomTransport) {
     let mut bob = wires[1].join(&server, transport, "bob", &room).await;
     arrived(&mut alice, "bob").await;
     arrived(&mut bob, "alice").await;
-    let track = alice
-        .room
-        .publish_audio(&voice(50))
-        .await
-        .expect("published");
-    let _speaker = Speaker::start(track, 440.0);
+    let _speaker = Speaker::voice_of(&alice).await;
     let sid = subscribed(&mut bob, "alice").await;
     let mut frames = bob.room.open_audio(&sid, 16_000, 1).await.expect("heard");
     let mut random = fastrand::Rng::with_seed(11);
@@ -256,12 +253,7 @@ async fn what_changed_during_a_cut_is_known_after_it(transport: &dyn RoomTranspo
         .set_attributes(HashMap::from([("k".to_owned(), "v".to_owned())]))
         .await
         .expect("set");
-    let track = alice
-        .room
-        .publish_audio(&voice(50))
-        .await
-        .expect("published");
-    let _speaker = Speaker::start(track, 440.0);
+    let _speaker = Speaker::voice_of(&alice).await;
     sleep(Duration::from_millis(500)).await;
     wire.refuse(false);
     let (mut sid, mut is_back) = (None, false);
@@ -286,8 +278,7 @@ async fn what_changed_during_a_cut_is_known_after_it(transport: &dyn RoomTranspo
     };
     timeout(SOON, known).await.expect("the attribute is known");
     let sid = sid.expect("it was subscribed to");
-    let mut frames = bob.room.open_audio(&sid, 16_000, 1).await.expect("heard");
-    until_heard(&mut frames, 16_000).await;
+    heard(&bob, &sid, 16_000).await;
 }
 
 async fn a_cut_longer_than_the_resume_window_is_a_new_session(transport: &dyn RoomTransport) {
@@ -303,12 +294,7 @@ async fn a_cut_longer_than_the_resume_window_is_a_new_session(transport: &dyn Ro
     let mut bob = server.join(transport, "bob", &room).await;
     arrived(&mut alice, "bob").await;
     arrived(&mut bob, "alice").await;
-    let track = alice
-        .room
-        .publish_audio(&voice(50))
-        .await
-        .expect("published");
-    let speaker = Speaker::start(track, 440.0);
+    let speaker = Speaker::voice_of(&alice).await;
     subscribed(&mut bob, "alice").await;
     let before = alice.room.local_participant().sid;
     wire.refuse(true);
@@ -332,8 +318,7 @@ async fn a_cut_longer_than_the_resume_window_is_a_new_session(transport: &dyn Ro
         }
     };
     timeout(SOON, known).await.expect("its own new id is known");
-    let mut frames = bob.room.open_audio(&sid, 16_000, 1).await.expect("heard");
-    until_heard(&mut frames, 16_000).await;
+    heard(&bob, &sid, 16_000).await;
     assert!(alice.room.participant("bob").is_some());
     bob.room
         .publish_data(&7u32.to_le_bytes(), &numbered())
@@ -356,15 +341,9 @@ async fn a_cut_longer_than_the_resume_window_is_a_new_session(transport: &dyn Ro
 async fn a_server_that_starts_again_finds_everybody_again(transport: &dyn RoomTransport) {
     let mut server = Server::start_own().await;
     let (mut alice, mut bob) = pair(&server, transport, &fresh("again")).await;
-    let track = alice
-        .room
-        .publish_audio(&voice(50))
-        .await
-        .expect("published");
-    let _speaker = Speaker::start(track, 440.0);
+    let _speaker = Speaker::voice_of(&alice).await;
     let sid = subscribed(&mut bob, "alice").await;
-    let mut frames = bob.room.open_audio(&sid, 16_000, 1).await.expect("heard");
-    until_heard(&mut frames, 16_000).await;
+    let _frames = heard(&bob, &sid, 16_000).await;
     assert!(server.kill().await);
     reconnecting(&mut alice).await;
     sleep(Duration::from_millis(500)).await;
@@ -374,8 +353,7 @@ async fn a_server_that_starts_again_finds_everybody_again(transport: &dyn RoomTr
     let is_hers =
         |e| matches!(e, RoomEvent::TrackSubscribed { track, .. } if track.sid == sid).then_some(());
     until_within(&mut bob, "her track", RESTORED, is_hers).await;
-    let mut frames = bob.room.open_audio(&sid, 16_000, 1).await.expect("heard");
-    until_heard(&mut frames, 16_000).await;
+    heard(&bob, &sid, 16_000).await;
     bob.room
         .publish_data(&7u32.to_le_bytes(), &numbered())
         .await
@@ -427,15 +405,9 @@ async fn media_breaks_and_comes_back(
     let server = Server::start_double(Options::default()).await;
     let room = fresh("media");
     let (mut alice, mut bob) = pair(&server, transport, &room).await;
-    let track = alice
-        .room
-        .publish_audio(&voice(50))
-        .await
-        .expect("published");
-    let _speaker = Speaker::start(track, 440.0);
+    let _speaker = Speaker::voice_of(&alice).await;
     let sid = subscribed(&mut bob, "alice").await;
-    let mut frames = bob.room.open_audio(&sid, 16_000, 1).await.expect("heard");
-    until_heard(&mut frames, 16_000).await;
+    let _frames = heard(&bob, &sid, 16_000).await;
     let begun = Instant::now();
     break_it(server.double().faults());
     reconnecting(&mut alice).await;
@@ -486,8 +458,7 @@ async fn listener(server: &Server, lossy: &Lossy) -> (Connection, Connection, Sp
     let room = fresh("datagrams");
     let mut alice = lossy.join(server, &transport, "alice", &room).await;
     let mut bob = server.join(&transport, "bob", &room).await;
-    let track = bob.room.publish_audio(&voice(50)).await.expect("published");
-    let speaker = Speaker::start(track, 440.0);
+    let speaker = Speaker::voice_of(&bob).await;
     let sid = subscribed(&mut alice, "bob").await;
     hears_again(&alice, &sid).await;
     // Both of her connections stand.
@@ -848,15 +819,9 @@ async fn a_bad_network_costs_audio_some_of_its_tone_and_none_of_its_pace(
     let lossy = Lossy::to(&server).await;
     let room = fresh("bad-audio");
     let (alice, mut bob) = lossy_pair(&lossy, &server, transport, &room).await;
-    let track = alice
-        .room
-        .publish_audio(&voice(50))
-        .await
-        .expect("published");
-    let _speaker = Speaker::start(track, 440.0);
+    let _speaker = Speaker::voice_of(&alice).await;
     let sid = subscribed(&mut bob, "alice").await;
-    let mut frames = bob.room.open_audio(&sid, RATE, 1).await.expect("heard");
-    until_heard(&mut frames, RATE).await;
+    let mut frames = heard(&bob, &sid, RATE).await;
     lossy.set(Some(bad(2)));
     sleep(Duration::from_secs(1)).await;
     while frames.try_recv().is_ok() {}
@@ -905,15 +870,9 @@ async fn where_no_datagram_comes_through_media_takes_tcp(transport: &dyn RoomTra
         ..Network::default()
     }));
     let (alice, mut bob) = lossy_pair(&lossy, &server, transport, &fresh("tcp")).await;
-    let track = alice
-        .room
-        .publish_audio(&voice(50))
-        .await
-        .expect("published");
-    let _speaker = Speaker::start(track, 440.0);
+    let _speaker = Speaker::voice_of(&alice).await;
     let sid = subscribed(&mut bob, "alice").await;
-    let mut frames = bob.room.open_audio(&sid, RATE, 1).await.expect("heard");
-    until_heard(&mut frames, RATE).await;
+    let _frames = heard(&bob, &sid, RATE).await;
     // Larger than what waits for the network at most.
     let text = "grüß dich, 你好 ".repeat(20_000);
     let options = TextOptions {

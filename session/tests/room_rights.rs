@@ -64,12 +64,7 @@ async fn one_who_may_not_hear_joins_and_speaks(transport: &dyn RoomTransport) {
     let mut alice = join(transport, &server, &token).await;
     let mut bob = server.join(transport, "bob", &room).await;
     arrived(&mut alice, "bob").await;
-    let track = alice
-        .room
-        .publish_audio(&voice(50))
-        .await
-        .expect("published");
-    let _speaker = Speaker::start(track, 440.0);
+    let _speaker = Speaker::voice_of(&alice).await;
     hears(&mut bob, "alice").await;
     data_arrives(&alice, &mut bob).await;
     data_arrives(&bob, &mut alice).await;
@@ -85,8 +80,7 @@ async fn one_who_may_not_speak_joins_and_hears(transport: &dyn RoomTransport) {
     });
     let mut alice = join(transport, &server, &token).await;
     let bob = server.join(transport, "bob", &room).await;
-    let track = bob.room.publish_audio(&voice(50)).await.expect("published");
-    let _speaker = Speaker::start(track, 440.0);
+    let _speaker = Speaker::voice_of(&bob).await;
     hears(&mut alice, "bob").await;
     data_arrives(&bob, &mut alice).await;
     let refused = alice.room.publish_audio(&voice(50)).await.err();
@@ -143,8 +137,7 @@ async fn a_right_to_hear_comes_and_goes(transport: &dyn RoomTransport) {
     let room = fresh("regained");
     let mut alice = server.join(transport, "alice", &room).await;
     let bob = server.join(transport, "bob", &room).await;
-    let track = bob.room.publish_audio(&voice(50)).await.expect("published");
-    let _speaker = Speaker::start(track, 440.0);
+    let _speaker = Speaker::voice_of(&bob).await;
     hears(&mut alice, "bob").await;
     let all = ParticipantPermission {
         can_subscribe: true,

@@ -637,6 +637,12 @@ pub(crate) fn amplitude_at(samples: &[i16], rate: u32, frequency: f64) -> f64 {
 pub(crate) struct Speaker(JoinHandle<()>);
 
 impl Speaker {
+    /// Publishes a tone of 440 Hz.
+    pub(crate) async fn voice_of(who: &Connection) -> Self {
+        let track = who.room.publish_audio(&voice(50)).await;
+        Self::start(track.expect("published"), 440.0)
+    }
+
     pub(crate) fn start(track: Box<dyn AudioTrack>, frequency: f64) -> Self {
         Self(tokio::spawn(async move {
             for nth in 0.. {
